@@ -330,5 +330,7 @@ def object_name(obj: dict[str, Any]) -> str:
 
 
 def _unified(path: str, before: str, after: str) -> str:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), f"{path} (now)", f"{path} (wanted)", lineterm="")
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), f"{path} (now)", f"{path} (wanted)", lineterm=""
+    )
     return "\n".join(lines)
