@@ -2,4 +2,4 @@ module pic4ser/lab/cni-plugins
 
 go 1.26.0
 
-require github.com/containernetworking/plugins v1.9.1 // indirect
+require github.com/containernetworking/plugins v1.9.1

@@ -2,7 +2,5 @@ module pic4ser/lab/flannel-cni
 
 go 1.26.0
 
-require (
-	github.com/containernetworking/cni v1.3.0 // indirect
-	github.com/containernetworking/plugins v0.9.1 // indirect
-)
+require github.com/containernetworking/plugins v0.9.1
+require github.com/containernetworking/cni v1.3.0

@@ -1,0 +1,4 @@
+module pic4ser/lab/pause
+
+go 1.26.0
+

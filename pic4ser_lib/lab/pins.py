@@ -1,0 +1,67 @@
+"""The pins: what the lab is made of, as data. Raising a version means editing one line of pins/*.yaml."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+SOURCES = HERE / "go"
+FILES = HERE / "files"
+
+
+@dataclass(frozen=True)
+class Pins:
+    """All pin files, with the versions filled in where {name} stands."""
+
+    golang: Mapping[str, Any]
+    debian: Mapping[str, Any]
+    images: Mapping[str, Any]
+    files: Mapping[str, Any]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each Go artifact, without its v: {"kubernetes": "1.36.3", ...}."""
+        return _versions(self.golang)
+
+
+@cache
+def load(folder: Path = HERE / "pins") -> Pins:
+    """The pins of this folder."""
+    golang = _read(folder / "golang.yaml")
+    words = _words(_versions(golang))
+    read = {name: _filled(_read(folder / f"{name}.yaml"), words) for name in ("debian", "images", "files")}
+    return Pins(golang=_filled(golang, words), **read)
+
+
+def _read(path: Path) -> Any:
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True).load(path)
+
+
+def _versions(golang: Mapping[str, Any]) -> dict[str, str]:
+    firsts = {name: next(iter(entry["modules"].values()), "v0") for name, entry in golang["programs"].items()}
+    return {name: version.removeprefix("v") for name, version in firsts.items()}
+
+
+def _words(versions: Mapping[str, str]) -> dict[str, str]:
+    words = dict(versions)
+    for name, version in versions.items():
+        major, minor, *_ = [*version.split("."), "0"]
+        words |= {f"{name}.minor": f"{major}.{minor}", f"{name}.major_number": major, f"{name}.minor_number": minor}
+    return words
+
+
+def _filled(value: Any, words: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"\{([a-z0-9_.-]+)\}", lambda found: words[found[1]], value)
+    if isinstance(value, dict):
+        return {_filled(key, words): _filled(entry, words) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_filled(entry, words) for entry in value]
+    return value
