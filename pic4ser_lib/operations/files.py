@@ -6,6 +6,8 @@ can be taken for a header:
     /etc/fstab: 644
     | UUID=5f3c / ext4 defaults 0 1
     /etc/containerd/config.toml: absent
+    $ containerd config dump: 0
+    | version = 3
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ _FUNCTION = (
     f"[ -z \"$(tail -c 1 \"$f\" | tr '\\0' x)\" ] || printf '\\n%s\\n' '{NO_NEWLINE}'; "
     'else echo "$f: absent"; fi; done; }; '
 )
+_HEADER = re.compile(r"((?:/|\$ ).*): (absent|[0-7]{1,4})")
 
 
 @dataclass(frozen=True)
@@ -49,23 +52,32 @@ def show(*paths: str, patterns: Iterable[str] = ()) -> str:
     return f"shopt -s nullglob; {_FUNCTION}show {' '.join(words)}"
 
 
+def output(command: str) -> str:
+    """A snippet that prints a command's output as a file named `$ command`, with the exit code in the mode's place.
+
+    What it says on standard error is kept only when it fails. A command that is not there ends with 127.
+    """
+    return (
+        f"said=$(mktemp); out=$({command} 2>\"$said\"); code=$?; printf '$ %s: %o\\n' {shlex.quote(command)} $code; "
+        '{ printf "%s\\n" "$out"; [ $code = 0 ] || cat "$said"; } | sed "s/^/| /"; rm -f "$said"'
+    )
+
+
 def shown(raw: str) -> dict[str, File | None]:
     """The files in a probe's answer, by path. Other lines of the answer are passed over."""
     found: dict[str, File | None] = {}
-    path, mode, lines = "", 0, list[str]()
-    for line in raw.splitlines():
-        if line.startswith("|") and path:
+    path, state, lines = "", "absent", list[str]()
+    for line in raw.split("\n"):
+        if header := _HEADER.fullmatch(line):
+            (path, state), lines = header.groups(), []
+        elif path and line.startswith("|"):
             lines.append(line[2:] + "\n")
-        elif line == NO_NEWLINE and lines:
+        elif path and line == NO_NEWLINE and lines:
             lines[-1] = lines[-1].removesuffix("\n")
-        elif header := re.fullmatch(r"(/.*): (absent|[0-7]{1,4})", line):
-            path, state = header.groups()
-            mode, lines = (0, []) if state == "absent" else (int(state, 8), [])
-            found[path] = None
         else:
             path = ""
-        if path and mode:
-            found[path] = File(path, "".join(lines), mode)
+        if path:
+            found[path] = None if state == "absent" else File(path, "".join(lines), int(state, 8))
     return found
 
 
