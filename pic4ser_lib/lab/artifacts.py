@@ -1,6 +1,6 @@
 """The lab's artifacts: the one door to everything that it boots and serves.
 
-    python -m pic4ser_lib.lab.artifacts [--stage STAGE]      builds what is missing, with a line of progress every 2 s
+python -m pic4ser_lib.lab.artifacts [--stage STAGE]      builds what is missing, with a line of progress every 2 s
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import cache, golang, images, packages, repository, rootfs
+from pic4ser_lib.lab import cache, golang, images, packages, processes, repository, rootfs
 from pic4ser_lib.lab.building import Progress, build_all
 from pic4ser_lib.lab.images import ImageArchive
 from pic4ser_lib.lab.pins import Pins, load
@@ -63,6 +63,7 @@ def build(stage: str, progress: Progress | None = None) -> Artifacts:
     """
     told: Progress = progress or (lambda artifact, state, seconds: None)
     root = cache.root()
+    processes.allow()
     plan = recipes(stage, load(), root)
     missing = [recipe for recipe in plan.values() if not recipe.folder(root).is_dir()]
     if missing:

@@ -1,9 +1,9 @@
 """Where artifacts live: one folder each, named by the hash of what it is made of, complete or not there at all.
 
-    <root>/artifacts/<name>/<key>/     an artifact; never changed once it is there
-    <root>/artifacts/<name>/.building-*    a build under way, or what a killed one left
-    <root>/locks/<name>.lock           held while <name> is built: two runs at once share the work
-    <root>/go/mod, <root>/go/build     Go's module and build caches
+<root>/artifacts/<name>/<key>/     an artifact; never changed once it is there
+<root>/artifacts/<name>/.building-*    a build under way, or what a killed one left
+<root>/locks/<name>.lock           held while <name> is built: two runs at once share the work
+<root>/go/mod, <root>/go/build     Go's module and build caches
 """
 
 from __future__ import annotations

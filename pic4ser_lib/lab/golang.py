@@ -1,6 +1,6 @@
 """Go programs from pinned modules: the locks are committed, a build changes none of them and checks every checksum.
 
-    python -m pic4ser_lib.lab.golang lock NAME     makes go.mod and go.sum of a pin anew
+python -m pic4ser_lib.lab.golang lock NAME     makes go.mod and go.sum of a pin anew
 """
 
 from __future__ import annotations
@@ -165,14 +165,12 @@ def _module_file(name: str, entry: Mapping[str, Any], *, replaced: Mapping[str, 
     return "\n".join(lines) + "\n"
 
 
-def _staged(
-    name: str, entry: Mapping[str, Any], folder: Path, *, go: Path, env: Mapping[str, str]
-) -> dict[str, str]:
+def _staged(name: str, entry: Mapping[str, Any], folder: Path, *, go: Path, env: Mapping[str, str]) -> dict[str, str]:
     # k8s.io/kubernetes takes its libraries from ./staging, which is no module: each gets its published version instead.
     if "staging" not in entry:
         return {}
     module = next(iter(entry["modules"]))
-    download = [go, "mod", "download", "-json", f"{module}@{entry['modules'][module]}"]
+    download: list[str | Path] = [go, "mod", "download", "-json", f"{module}@{entry['modules'][module]}"]
     told = processes.run(name, download, env=env, cwd=folder)
     where = re.search(r'"GoMod": "([^"]+)"', told)
     text = Path(where[1]).read_text() if where else ""

@@ -6,14 +6,13 @@ import hashlib
 import io
 import json
 import re
-import subprocess
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pic4ser_lib.lab import cache
+from pic4ser_lib.lab import cache, processes
 from pic4ser_lib.lab.pins import Pins
 from pic4ser_lib.lab.recipes import Entry, Made, Recipe, entries, needed, own_files
 
@@ -105,7 +104,7 @@ def _applets(busybox: str | None, files: Mapping[str, Path | bytes]) -> dict[str
     if busybox is None:
         return {}
     program = files[busybox]
-    names = subprocess.run([str(program), "--list"], capture_output=True, text=True, check=True).stdout.split()
+    names = processes.run("busybox", [str(program), "--list"]).split()
     folder = busybox.rpartition("/")[0]
     return {f"{folder}/{name}": busybox for name in names if f"{folder}/{name}" not in files}
 

@@ -90,7 +90,7 @@ def build_deb(
         cache.write(tree / "DEBIAN" / "postinst", _ENABLED.format(unit=unit, start=started), mode=0o755)
         cache.write(tree / "DEBIAN" / "prerm", _STOPPED.format(unit=unit), mode=0o755)
     target = into / f"{name}_{version}_amd64.deb"
-    command = ["dpkg-deb", "-Zzstd", "-z3", "--root-owner-group", "--build", tree, target]
+    command: list[str | Path] = ["dpkg-deb", "-Zzstd", "-z3", "--root-owner-group", "--build", tree, target]
     processes.run(f"packages ({name})", command, env={"SOURCE_DATE_EPOCH": _EPOCH})
     shutil.rmtree(tree)
     return target

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -122,4 +123,4 @@ def _keyring() -> Iterator[list[str | Path]]:
         try:
             yield ["gpg", "--batch", "--quiet", "--homedir", home, "--pinentry-mode", "loopback", "--passphrase", ""]
         finally:
-            processes.run("signing-key", ["gpgconf", "--homedir", home, "--kill", "all"])
+            subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)

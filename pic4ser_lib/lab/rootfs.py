@@ -109,7 +109,7 @@ def _mmdebstrap(pin: Mapping[str, Any], pins: Pins, into: Path, scratch: Path) -
     if pin["files"]:
         hooks.append(f"sync-in {quote(str(scratch / 'files'))} /")
     if pin["setup"]:
-        hooks.append(f"sh {quote(str(HERE / pin['setup']))} \"$1\"")
+        hooks.append(f'sh {quote(str(HERE / pin["setup"]))} "$1"')
     return [
         "mmdebstrap",
         "--quiet",
