@@ -1,0 +1,92 @@
+"""pic4ser lab: the rehearsal lab. The only door to pic4ser_lib.lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+LAB = "parameters/lab"
+"""The site that commands mean when they are not told: the safe one."""
+
+
+@click.group()
+def lab() -> None:
+    """The rehearsal lab: machines in containers that the runbook takes for real ones.
+
+    Example: pic4ser lab up
+    """
+
+
+@lab.command()
+@click.argument("site", default=LAB, required=False)
+@click.option("--like", default="", metavar="SITE", help="Write a lab's folder like this site's, and boot that one.")
+def up(site: str, like: str) -> int:
+    """Boot the lab's machines, or find them as they are.
+
+    Example: pic4ser lab up --like parameters/pic4ser
+    """
+    from pic4ser_lib.lab import rehearsal
+
+    if like:
+        site = str(rehearsal.like(like))
+        click.echo(f"Written: {site}")
+    rehearsal.up(site, tell=_progress)
+    click.echo(f"Next: pic4ser run {site}")
+    return status.callback() if status.callback else 0
+
+
+@lab.command()
+def down() -> int:
+    """Take the lab's machines away, and leave the host as it was.
+
+    Example: pic4ser lab down
+    """
+    from pic4ser_lib.lab import rehearsal
+
+    left = rehearsal.down(tell=_progress)
+    click.echo("\n".join(["Not as before:", *left]) if left else "The lab is down; the host is as it was.")
+    return 1 if left else 0
+
+
+@lab.command()
+def status() -> int:
+    """Show the lab's machines.
+
+    Example: pic4ser lab status
+    """
+    from pic4ser_lib.lab import rehearsal
+
+    now = rehearsal.status()
+    for member in (*now.nodes, now.mirror):
+        click.echo(f"{member.name:<12}  {member.state:<8}  {member.address:<12}  {member.memory_bytes / 2**20:,.0f} MB")
+    return 0 if now.up else 1
+
+
+@lab.command()
+@click.argument("node")
+@click.argument("command", nargs=-1)
+def shell(node: str, command: tuple[str, ...]) -> int:
+    """Log in on a machine of the lab, or run one command there.
+
+    Example: pic4ser lab shell bonnie
+    """
+    from pic4ser_lib.lab import rehearsal
+
+    rehearsal.shell(node, command)
+    return 0
+
+
+def lab_runs(site: Path) -> None:
+    """Raises LabError if the site is the lab's and the lab is down: then nobody is connected to, nothing waits."""
+    from pic4ser_lib.errors import LabError
+    from pic4ser_lib.lab import rehearsal
+
+    now = rehearsal.status()
+    if str(site) in now.sites and not now.up:
+        missing = ", ".join(member.name for member in (*now.nodes, now.mirror) if member.state != "running")
+        raise LabError(what="use it", seen=f"not running: {missing or 'its network'}", remedy="Run: pic4ser lab up")
+
+
+def _progress(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,227 @@
+"""The whole runbook without anybody watching: papermill, one process a notebook, in the order of their numbers.
+
+A notebook whose metadata says `pic4ser.scope: node` runs once per node, side by side; all others run once. A notebook
+is done when its journal says so. To go on after a stop is to run the same notebooks again.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pic4ser_lib.consent import SOCKET
+from pic4ser_lib.runbook.batch import Launch, Standing, State, Tell, go
+from pic4ser_lib.runbook.notebook import Notebook
+from pic4ser_lib.site import Site
+from pic4ser_lib.steps import Mode
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended. `standings` has every notebook process in order, also those that were not started."""
+
+    run_id: str
+    site: str
+    mode: Mode
+    folder: Path
+    seconds: float
+    standings: tuple[Standing, ...]
+    left_out: tuple[str, ...] = ()
+    stopped: str = ""
+    interrupted: bool = False
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every notebook recorded that it is done, on every node."""
+        return bool(self.standings) and all(standing.state is State.DONE for standing in self.standings)
+
+    @property
+    def failed(self) -> tuple[Standing, ...]:
+        """The notebooks that failed."""
+        return tuple(standing for standing in self.standings if standing.state is State.FAILED)
+
+
+def run(
+    site: Site,
+    *,
+    notebooks: Sequence[Notebook],
+    mode: Mode,
+    out: Path,
+    node: str = "*",
+    prove: bool = False,
+    jobs: int = 0,
+    ask: Path | None = None,
+    run_id: str = "",
+    tell: Tell = lambda standings: None,
+) -> RunResult:
+    """Run notebooks against a site and leave their traces in a new folder under `out`.
+
+    `node` narrows the steps on nodes to one ("*": all); `jobs` is how many notebooks may run side by side (0: two a
+    core, at least four: they mostly wait for their nodes); `ask` is the socket that answers for passwords.
+    In apply, a node that fails is left out of what follows and a notebook of the whole cluster that fails ends the
+    run; plan and verify look at everything, and leave out only what cannot be reached. Raises SiteError before
+    anything is started. Ctrl-C, SIGTERM and SIGHUP stop between two actions: the result says what is done.
+    """
+    site.select(node)  # raises for a name that is none
+    run_id, at_once = run_id or new_run_id(), jobs or max(4, 2 * (os.cpu_count() or 1))
+    walk = _Walk(site, mode, (out / run_id).resolve(), house_of(site.path), node, at_once)
+    environment = _environment(run_id, mode, walk.folder, prove=prove, ask=ask)
+    for name in ("journal", "notebooks"):
+        (walk.folder / name).mkdir(parents=True)
+    started = time.monotonic()
+    with _signals_interrupt():
+        state = _walked(walk, notebooks, environment, tell)
+    result = RunResult(run_id, site.name, mode, walk.folder, time.monotonic() - started, tuple(state.standings),
+                       tuple(state.left_out), state.stopped, state.interrupted)  # fmt: skip
+    return result
+
+
+def new_run_id() -> str:
+    """A name for a run that sorts by time and is unique: 20261124T101500-3f9a2c."""
+    return f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
+
+
+def house_of(site: Path) -> Path:
+    """The folder with notebooks/ in it: from the site's folder upward, then from here, then from this library."""
+    starts = (site.resolve(), Path.cwd(), Path(__file__).resolve())
+    for folder in (parent for start in starts for parent in (start, *start.parents)):
+        if (folder / "notebooks").is_dir():
+            return folder
+    return Path.cwd()
+
+
+def runs_of(site: Site) -> Path:
+    """Where a site's runs are kept: runs/<site>/ beside parameters/."""
+    return house_of(site.path) / "runs" / site.name
+
+
+# ------------------------------------------------------------------------------------------ the way through
+
+
+@dataclass(frozen=True)
+class _Walk:
+    site: Site
+    mode: Mode
+    folder: Path
+    house: Path
+    node: str
+    at_once: int
+
+
+@dataclass
+class _State:
+    """What is known on the way: everything that ran, who is left out, and why nothing more runs."""
+
+    standings: list[Standing]
+    left_out: list[str]
+    stopped: str = ""
+    interrupted: bool = False
+
+
+def _walked(walk: _Walk, notebooks: Sequence[Notebook], environment: dict[str, str], tell: Tell) -> _State:
+    state = _State([], [])
+    for position, notebook in enumerate(notebooks):
+        launches = _launches(walk, notebook)
+        later = [Standing(launch) for book in notebooks[position + 1 :] for launch in _launches(walk, book)]
+        if state.stopped or state.interrupted:
+            state.standings += map(Standing, launches)
+            continue
+        out = [Standing(x, State.LEFT_OUT) for x in launches if x.node in state.left_out]
+        todo = [launch for launch in launches if launch.node not in state.left_out]
+        done = [*state.standings, *out]
+        env = {**environment, "PIC4SER_WITHOUT": ",".join(state.left_out)}
+        ended = go(todo, at_once=walk.at_once, environment=env, folder=walk.house,
+                   tell=_telling(tell, done, later))  # fmt: skip
+        state.standings += [*out, *ended]
+        state.interrupted = any(x.state in (State.STOPPED, State.WAITING, State.RUNNING) for x in ended)
+        state.left_out += [x.launch.node for x in ended if x.launch.node and _leaves_out(x, walk.mode)]
+        state.stopped = _why_stop(walk, ended, state.left_out)
+    tell(state.standings)
+    return state
+
+
+def _telling(tell: Tell, before: Sequence[Standing], after: Sequence[Standing]) -> Tell:
+    return lambda now: tell([*before, *now, *after])
+
+
+def _launches(walk: _Walk, notebook: Notebook) -> list[Launch]:
+    chosen = [node.name for node in walk.site.select(walk.node)] if notebook.per_node else [""]
+    return [_launch(walk, notebook, name) for name in chosen]
+
+
+def _launch(walk: _Walk, notebook: Notebook, node: str) -> Launch:
+    name = f"{notebook.name}-{node}" if node else notebook.name
+    parameters = (
+        ("site", _as_seen_from(walk.house, walk.site.path)),
+        ("node", node or walk.node),
+        ("mode", walk.mode.value),
+    )
+    return Launch(
+        notebook.name, node, notebook.path.resolve(),
+        walk.folder / "notebooks" / f"{name}.ipynb", walk.folder / "journal" / f"{name}.jsonl", parameters,
+    )  # fmt: skip
+
+
+def _as_seen_from(house: Path, path: Path) -> str:
+    """A short path where there is one: an executed notebook should read the same on every machine."""
+    path = path.resolve()
+    return str(path.relative_to(house)) if path.is_relative_to(house) else str(path)
+
+
+def _leaves_out(standing: Standing, mode: Mode) -> bool:
+    failed = standing.state is State.FAILED
+    return failed and (mode is Mode.APPLY or _unreachable(standing))
+
+
+def _unreachable(standing: Standing) -> bool:
+    return standing.error_name == "Unreachable" or "not reachable over SSH" in standing.error
+
+
+def _why_stop(walk: _Walk, ended: Sequence[Standing], left_out: Sequence[str]) -> str:
+    first = walk.site.first.name
+    if first in left_out:
+        return f"{first} is the first control plane: nothing can go on without it."
+    broken = [x.launch.notebook for x in ended if x.state is State.FAILED and not x.launch.node]
+    if broken and walk.mode is Mode.APPLY:
+        return f"{broken[0]} concerns the whole cluster: what follows stands on it."
+    if ended and all(x.state is State.FAILED for x in ended) and walk.mode is Mode.APPLY:
+        return "No node is left."
+    return ""
+
+
+def _environment(run_id: str, mode: Mode, folder: Path, *, prove: bool, ask: Path | None) -> dict[str, str]:
+    ours = {
+        "PIC4SER_RUN_ID": run_id,
+        "PIC4SER_MODE": mode.value,
+        "PIC4SER_RUN_DIR": str(folder),
+        "PIC4SER_PROVE": "1" if prove else "",
+        SOCKET: str(ask) if ask else "",
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel python3 is this environment's, whatever the user has installed
+    }
+    return {**os.environ, **ours}
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal (SIGHUP) stop a run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
