@@ -1,0 +1,221 @@
+"""Podman's command line, and nodes that are containers of it.
+
+A container node runs systemd as its first process. Nothing of it is shared with the host but the kernel: its own
+cgroup namespace, an empty /proc/swaps (its `swapoff -a` must not reach the host's swap), and folders on the host's
+file system where overlay on overlay would fail (containerd) or data has to survive (etcd, kubelet).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import identity
+from pic4ser_lib.lab.nodes import NETWORK, NodeSpec
+
+LABEL = "pic4ser.lab"
+CONFIG_LABEL = "pic4ser.config"
+NO_SWAPS = "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+_EXITS = Path("/run/libpod/exits")
+_OWN_FOLDERS = ("containerd", "kubelet", "etcd")
+_PRODUCT_UUID = Path("/sys/devices/virtual/dmi/id/product_uuid")
+_MOST_FILES, _MOST_PROCESSES = 1_048_576, 10_000
+
+
+def podman(*words: str | Path, timeout: float = 60.0, stdin: bytes | None = None) -> str:
+    """What `podman WORDS` printed. Raises LabError with what it said when it fails or takes longer than `timeout`."""
+    command = ["podman", *map(str, words)]
+    shown = " ".join(command[:3])
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
+    except FileNotFoundError as error:
+        raise LabError(what=shown, seen="podman is not installed", remedy="apt-get install podman runc") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(what=shown, seen=f"no answer within {timeout:.0f} s") from error
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
+        raise LabError(what=shown, seen=said[-600:] or f"it ended with {done.returncode}")
+    return done.stdout.decode(errors="replace")
+
+
+@dataclass(frozen=True)
+class Container:
+    """What podman knows of one container. `alive` is asked from the kernel: podman's own word can be stale."""
+
+    name: str
+    id: str
+    config: str
+    lab: str
+    state: str
+    alive: bool
+    since: str
+
+
+def containers() -> dict[str, Container]:
+    """Every container of any rehearsal lab on this machine, by name."""
+    listed = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
+    if not listed:
+        return {}
+    return {c.name: c for c in map(_container, json.loads(podman("inspect", "--type", "container", *listed)))}
+
+
+def memory_bytes(name: str) -> int:
+    """What the processes of a running container use now; page cache that can be dropped does not count."""
+    said = podman("stats", "--no-stream", "--format", "{{.MemUsageBytes}}", name)
+    return size_bytes(said.split("/")[0])
+
+
+def size_bytes(text: str) -> int:
+    """The number in a size as podman prints it: "20.73MiB", "33MB", "512B"."""
+    found = re.fullmatch(r"([0-9.]+)\s*([kKMGT]?)(i?)B", text.strip())
+    if found is None:
+        return 0
+    base = 1024 if found[3] else 1000
+    return int(float(found[1]) * base ** ("kmgt".index(found[2].lower()) + 1 if found[2] else 0))
+
+
+def bury(*names: str) -> None:
+    """Tells podman that containers are dead which it believes to run: whoever watched them was killed with them.
+
+    The watcher would have left the exit code in a file; without it podman neither stops, starts nor removes them.
+    """
+    for seen in containers().values():
+        if seen.name in names and seen.state in ("running", "stopping") and not seen.alive and _EXITS.is_dir():
+            (_EXITS / seen.id).write_text("137")
+            podman("container", "cleanup", seen.name)
+
+
+def remove(names: Sequence[str]) -> None:
+    """Kills and deletes these containers; ones that are gone already are fine."""
+    if names:
+        bury(*names)
+        podman("rm", "--force", "--ignore", "--time", "0", *names, timeout=120)
+
+
+def mac(address: str) -> list[str]:
+    """The network card of this address, always the same: a machine made anew is found at once, without stale ARP."""
+    return ["--mac-address", "02:" + ":".join(f"{part:02x}" for part in (0x83, *IPv4Address(address).packed))]
+
+
+def cgroup_flags(*, unified: bool) -> list[str]:
+    """Who mounts the node's cgroups: podman on version 2; the image's entry on version 1.
+
+    On version 1 podman would bind the host's systemd hierarchy into every node, and all nodes would share it.
+    The version 2 branch has not been tried on a machine.
+    """
+    return ["--systemd=always" if unified else "--systemd=false", "--cgroupns=private"]
+
+
+def host_is_unified() -> bool:
+    """Whether the host's /sys/fs/cgroup is cgroup version 2."""
+    return Path("/sys/fs/cgroup/cgroup.controllers").exists()
+
+
+@dataclass(frozen=True)
+class ContainerNode:
+    """A node as a container. `folder` is the node's own on the host, `lab` says whose lab it belongs to."""
+
+    spec: NodeSpec
+    image: str
+    folder: Path
+    lab: str
+    plain: identity.Plain
+    modules: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Where sshd listens on port 22."""
+        return self.spec.address
+
+    @property
+    def config(self) -> str:
+        """Changes when the container would have to be made anew to be what is asked for."""
+        return hashlib.sha256(json.dumps([self.image, self.address, self.lab]).encode()).hexdigest()[:16]
+
+    def prepared(self, seen: Container | None) -> bool:
+        """Whether this container was made to the end: a kill in between leaves one without its files."""
+        mark = self.folder / "prepared"
+        return seen is not None and mark.exists() and mark.read_text() == seen.id
+
+    def create(self) -> None:
+        """A plain machine, off: its disk is the image, its folders are empty, its names and keys are in place."""
+        remove([self.spec.container])
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for own in _OWN_FOLDERS:
+            (self.folder / own).mkdir(parents=True)
+        (self.folder / "swaps").write_text(NO_SWAPS)
+        (self.folder / "product_uuid").write_text(f"{self.plain.product_uuid}\n")
+        made = podman("create", *self._flags(), self.image, "/pic4ser-entry", timeout=120).strip()
+        podman("cp", "--archive=false", "-", f"{made}:/", stdin=identity.as_tar(self.plain.files()))
+        (self.folder / "prepared").write_text(made)
+
+    def start(self) -> None:
+        """Powers the machine on; returns before it has booted."""
+        bury(self.spec.container)
+        podman("start", self.spec.container, timeout=90)
+
+    def stop(self) -> None:
+        """Shuts the machine down as its init wants it."""
+        podman("stop", "--time", "30", self.spec.container, timeout=60)
+
+    def kill(self) -> None:
+        """Cuts the power."""
+        podman("kill", "--signal", "KILL", self.spec.container)
+
+    def _flags(self) -> list[str]:
+        release = f"/lib/modules/{os.uname().release}"
+        modules = ["--volume", f"{self.modules}:{release}:ro"] if self.modules else []
+        own = [flag for name in _OWN_FOLDERS for flag in ("--volume", f"{self.folder / name}:/var/lib/{name}")]
+        firmware = ["--volume", f"{self.folder / 'product_uuid'}:{_PRODUCT_UUID}:ro"] if _PRODUCT_UUID.exists() else []
+        # Debian's crun refuses a host with both cgroup versions mounted; runc takes either.
+        return [
+            *("--name", self.spec.container, "--hostname", self.spec.name),
+            *("--label", f"{LABEL}={self.lab}", "--label", f"{CONFIG_LABEL}={self.config}"),
+            *("--network", NETWORK, "--ip", self.address, *mac(self.address), "--no-hosts", "--dns=none"),
+            *("--runtime", "runc", "--privileged", *cgroup_flags(unified=host_is_unified())),
+            *("--stop-signal=RTMIN+3", "--env", "container=podman", "--log-driver", "none"),
+            *("--ulimit", _limit("nofile", resource.RLIMIT_NOFILE, _MOST_FILES)),
+            *("--ulimit", _limit("nproc", resource.RLIMIT_NPROC, _MOST_PROCESSES)),
+            *("--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run", "--tmpfs", "/tmp"),
+            *("--volume", f"{self.folder / 'swaps'}:/proc/swaps:ro", *modules, *firmware, *own),
+        ]
+
+
+def _limit(name: str, which: int, most: int) -> str:
+    # A root without CAP_SYS_RESOURCE may lower a limit and never raise it.
+    hard = resource.getrlimit(which)[1]
+    value = most if hard == resource.RLIM_INFINITY else min(hard, most)
+    return f"{name}={value}:{value}"
+
+
+def _container(seen: dict[str, Any]) -> Container:
+    state, labels = seen["State"], seen["Config"]["Labels"] or {}
+    pid = int(state.get("Pid") or 0)
+    return Container(
+        name=seen["Name"],
+        id=seen["Id"],
+        config=labels.get(CONFIG_LABEL, ""),
+        lab=labels.get(LABEL, ""),
+        state=state["Status"],
+        alive=state["Status"] == "running" and pid > 0 and _runs(pid),
+        since=state.get("StartedAt", ""),
+    )
+
+
+def _runs(pid: int) -> bool:
+    try:
+        fate = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return fate.rpartition(")")[2].split()[0] not in "ZX"

@@ -1,0 +1,287 @@
+"""The lab as a whole: up, down, status, shell. Its door: cli.py calls these four and nothing else of lab/.
+
+`up` may be called in any state and ends in the same one; `down` may be called in any state and leaves nothing but the
+cache, the lab's SSH keys, and the host as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import capacity, hoststate, identity, leftovers, network, sitefolder, state
+from pic4ser_lib.lab.mirror import Mirror, storage_for
+from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec, until
+from pic4ser_lib.lab.podman import Container, ContainerNode, containers, memory_bytes, podman, remove
+from pic4ser_lib.progress import Progress
+
+if TYPE_CHECKING:
+    from pic4ser_lib.lab.artifacts import Artifacts
+
+Tell = Callable[[str], None]
+STAGE = "cluster"
+_BOOT_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """One machine of the lab as it is now. `state` is running, off or missing."""
+
+    name: str
+    address: str
+    state: str
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """The lab as it is now; `since` is "" when none was started."""
+
+    nodes: tuple[Member, ...]
+    mirror: Member
+    network: bool
+    since: str = ""
+    sites: tuple[str, ...] = ()
+
+    @property
+    def up(self) -> bool:
+        """Whether every machine runs."""
+        return self.network and bool(self.nodes) and all(m.state == "running" for m in (*self.nodes, self.mirror))
+
+
+def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
+    """Every node of the site boots as a plain machine, or runs on as it is; the site's folder is completed.
+
+    Raises LabError, DeadlinePassed, or ArtifactError when something cannot be built.
+    """
+    folder = sitefolder.found(site)
+    nodes = sitefolder.nodes_of(folder)
+    home = state.folder()
+    with state.locked("lab up"), Progress(write=tell) as progress:
+        seen = containers()
+        since = _one_lab(home, nodes, seen)
+        new = [node for node in nodes if node.container not in seen or not seen[node.container].alive]
+        capacity.require(capacity.seen(home), new_nodes=len(new), all_nodes=len(nodes))
+        made = _built(progress)
+        sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
+        state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
+        _boot(home, nodes, made, seen, progress)
+        sitefolder.write_local(
+            folder, key=home / "id_ed25519", known_hosts=home / "known_hosts", fingerprint=made.apt_fingerprint
+        )
+    return status()
+
+
+def down(*, tell: Tell) -> list[str]:
+    """Nothing of the lab is left but its cache and keys, and the host's settings are as before.
+
+    Returns what was found on the host that `down` could not or must not put back; [] when it is as it was.
+    """
+    with state.locked("lab down"), Progress(write=tell) as progress:
+        seen = containers()
+        homes = sorted({state.folder(), *(Path(c.lab) for c in seen.values() if c.lab)})
+        for home in homes:
+            if started := state.running(home):
+                for site in started.sites:
+                    sitefolder.remove_local(Path(site))
+        if seen:
+            progress.tell("lab", f"down: remove {len(seen)} containers")
+        remove(list(seen))
+        return network.remove() + [line for home in homes for line in _cleared(home, tell)]
+
+
+def status() -> Status:
+    """The lab as it is now; only reads, and sends nothing to a lab address."""
+    seen = containers()
+    started = state.running(_home_of(seen))
+    nodes = started.nodes if started else ()
+    return Status(
+        nodes=tuple(_member(node.name, node.address, seen.get(node.container)) for node in nodes),
+        mirror=_member("mirror", MIRROR_ADDRESS, seen.get(MIRROR)),
+        network=bool(seen) and network.carries(),
+        since=started.since if started else "",
+        sites=started.sites if started else (),
+    )
+
+
+def shell(node: str, command: Sequence[str] = ()) -> None:
+    """Becomes an SSH session on the node (of `command`, if given). Raises LabError when the node does not run."""
+    home = _home_of(containers())
+    now = status()
+    here = {member.name: member for member in now.nodes}
+    if node not in here:
+        seen = f"the lab's nodes are {', '.join(here)}" if here else "no lab runs"
+        raise LabError(what=f"open a shell on {node}", seen=seen, remedy="" if here else "Start it: pic4ser lab up")
+    if here[node].state != "running" or not now.network:
+        raise LabError(what=f"open a shell on {node}", seen=f"it is {here[node].state}", remedy="pic4ser lab up")
+    sys.stdout.flush()
+    os.execvp("ssh", ["ssh", *ssh_options(home), f"{USER}@{here[node].address}", *command])
+
+
+def ssh_options(home: Path) -> list[str]:
+    """Options with which ssh trusts the lab's host keys and nothing else."""
+    options = (f"UserKnownHostsFile={home / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
+    return ["-F", "none", "-i", str(home / "id_ed25519"), *(word for option in options for word in ("-o", option))]
+
+
+def _one_lab(home: Path, nodes: Sequence[NodeSpec], seen: dict[str, Container]) -> state.Running | None:
+    if foreign := {c.lab for c in seen.values()} - {str(home)}:
+        started = state.running(Path(foreign.pop()))
+    else:
+        started = state.running(home) if seen else None
+        if started is None or set(started.nodes) == set(nodes):
+            return started
+    names = ", ".join(node.name for node in started.nodes) if started else "unknown nodes"
+    raise LabError(
+        what="lab up",
+        seen=f"another lab runs on this machine ({names}) since {started.since if started else 'some time'}",
+        remedy="There is one lab per machine: pic4ser lab down, then this again.",
+    )
+
+
+def _built(progress: Progress) -> Artifacts:
+    from pic4ser_lib.lab import artifacts
+
+    def heard(artifact: str, what: str, seconds: float) -> None:
+        if what in ("ready", "cached", "failed"):
+            progress.done(artifact)
+        else:
+            progress.tell(artifact, f"artifact: {what}")
+
+    return artifacts.build(STAGE, heard)
+
+
+def _boot(
+    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: dict[str, Container], progress: Progress
+) -> None:
+    from pic4ser_lib.lab import cache
+
+    before = hoststate.save_once(home / "hoststate.json")
+    network.ensure()
+    mirror = Mirror(made, storage_for(made.images, cache.root()), home / "mirror", str(home))
+    machines = _machines(home, nodes, made)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        serving = pool.submit(mirror.ensure, seen.get(MIRROR), tell=lambda line: progress.tell("mirror", line))
+        booting = [pool.submit(_running, machine, seen.get(machine.spec.container), progress) for machine in machines]
+        changed = [work.result() for work in (serving, *booting)]
+    progress.done("mirror")
+    if any(changed):
+        progress.tell("lab", "up: prove traffic from node to node")
+        network.prove(nodes)
+        # Podman switched the host's ip_forward on for its bridge. Nodes on one bridge need no router.
+        hoststate.restore(before, under="net/")
+        progress.done("lab")
+
+
+def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[ContainerNode]:
+    from pic4ser_lib.lab import cache, rootfs
+
+    _, user_key = state.key(home / "id_ed25519", comment="pic4ser-lab")
+    own = {node: state.key(home / "nodes" / f"{node.name}.key", comment=node.name) for node in nodes}
+    known = state.known_hosts([(node.address, public) for node, (_, public) in own.items()])
+    if not (home / "known_hosts").exists() or (home / "known_hosts").read_text() != known:
+        state.write(home / "known_hosts", known, mode=0o644)
+    release = Path("/lib/modules", os.uname().release)
+    modules = rootfs.modules_folder(cache.root()) or release
+    return [
+        ContainerNode(
+            spec=node,
+            image=made.node_image,
+            folder=home / "nodes" / node.name,
+            lab=str(home),
+            plain=identity.plain(node, nodes, user_key=user_key, apt_key=made.apt_key.read_text(), host_key=own[node]),
+            modules=modules,
+        )
+        for node in nodes
+    ]
+
+
+def _running(machine: ContainerNode, seen: Container | None, progress: Progress) -> bool:
+    name = machine.spec.name
+    prepared = machine.prepared(seen)
+    if seen is not None and prepared and seen.config != machine.config:
+        remedy = "pic4ser lab down, then this again: nodes start anew."
+        raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
+    if seen is not None and prepared and seen.alive:
+        return False
+    progress.tell(name, "boot: start" if prepared else "boot: create and start")
+    if not prepared:
+        machine.create()
+    machine.start()
+    until(lambda: _silent(machine.address), waiting_for=f"sshd on {name}", seconds=_BOOT_SECONDS)
+    booted = "systemctl is-system-running --wait || true"
+    podman("exec", machine.spec.container, "sh", "-c", booted, timeout=_BOOT_SECONDS)
+    progress.done(name)
+    return True
+
+
+def _silent(address: str) -> str:
+    try:
+        with socket.create_connection((address, 22), timeout=1.0) as connection:
+            connection.settimeout(2.0)
+            return "" if connection.recv(4) == b"SSH-" else "port 22 answers without SSH's greeting"
+    except OSError as error:
+        return f"port 22: {error}"
+
+
+def _cleared(home: Path, tell: Tell) -> list[str]:
+    leftovers.unmount(home)
+    for folder in [path for path in (home / "nodes").glob("*") if path.is_dir()]:
+        shutil.rmtree(folder)
+    shutil.rmtree(home / "mirror", ignore_errors=True)
+    (home / "lab.json").unlink(missing_ok=True)
+    before = hoststate.load(home / "hoststate.json")
+    if before is None:
+        (home / "hoststate.json").unlink(missing_ok=True)
+        return []
+    for line in hoststate.restore(before):
+        tell(f"host: {line}")
+    now = hoststate.seen()
+    (home / "hoststate.json").unlink(missing_ok=True)
+    return hoststate.disturbed(before, now)
+
+
+def _home_of(seen: dict[str, Container]) -> Path:
+    labs = sorted({c.lab for c in seen.values() if c.lab})
+    return Path(labs[0]) if labs else state.folder()
+
+
+def _member(name: str, address: str, seen: Container | None) -> Member:
+    if seen is None:
+        return Member(name, address, "missing")
+    if not seen.alive:
+        return Member(name, address, "off")
+    with suppress(LabError, OSError):
+        return Member(name, address, "running", memory_bytes(seen.name))
+    return Member(name, address, "running")
+
+
+def main(words: Sequence[str]) -> int:
+    """`python -m pic4ser_lib.lab.rehearsal up|down|status|shell NODE`: the lab without the command line."""
+    verb, *rest = words or ["status"]
+    if verb == "up":
+        print(up(*rest, tell=_say))
+    elif verb == "down":
+        print("\n".join(down(tell=_say)) or "the lab is down and this machine as it was")
+    elif verb == "shell" and rest:
+        shell(rest[0], rest[1:])
+    else:
+        print(status())
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

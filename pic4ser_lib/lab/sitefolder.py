@@ -1,0 +1,106 @@
+"""The folder of a lab's site, as far as the lab itself has to do with it: who its nodes are, and local.yaml.
+
+local.yaml holds what differs from machine to machine. `lab up` writes it and `lab down` removes it, so a site whose
+lab is not there cannot be loaded, and nobody sends anything to its addresses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from ipaddress import AddressValueError, IPv4Address
+from pathlib import Path
+from typing import Any
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import state
+from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, SUBNET, NodeSpec
+
+LOCAL = "local.yaml"
+DEFAULT = Path("parameters/lab")
+_REMEDY = "See parameters/lab for a folder that works, or make one from your own site with --like."
+
+
+def found(folder: str | Path) -> Path:
+    """The absolute path of a site's folder; a relative one is tried from here and from each parent."""
+    asked = Path(folder)
+    for base in (Path.cwd(), *Path.cwd().parents):
+        if (base / asked / "cluster.yaml").is_file():
+            return (base / asked).absolute()
+    raise LabError(what=f"read the site {asked}", seen="no cluster.yaml there", remedy=_REMEDY)
+
+
+def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
+    """The nodes to boot, control planes first. Raises LabError when an address is not one of the lab's."""
+    cluster = _read(folder / "cluster.yaml")
+    names = [*_names(cluster, "control_planes"), *_names(cluster, "workers")]
+    nodes = tuple(NodeSpec(name, str(_read(folder / "nodes" / f"{name}.yaml").get("address", ""))) for name in names)
+    if wrong := [f"{node.name} has {node.address or 'no address'}" for node in nodes if not _ours(node.address)]:
+        seen = f"{', '.join(wrong)}; the lab's nodes live in {SUBNET} from {FIRST_NODE_ADDRESS} on"
+        raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
+    if not nodes or len({node.address for node in nodes}) < len(nodes):
+        seen = "no nodes" if not nodes else "two nodes have the same address"
+        raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
+    return nodes
+
+
+def write_local(folder: Path, *, key: Path, known_hosts: Path, fingerprint: str) -> Path:
+    """Completes the site for this machine; a file that says the same already stays untouched."""
+    path, text = folder / LOCAL, local(key=key, known_hosts=known_hosts, fingerprint=fingerprint, machine=machine_id())
+    if not path.exists() or path.read_text() != text:
+        state.write(path, text, mode=0o644)
+    return path
+
+
+def remove_local(folder: Path) -> None:
+    """From now on this site is not complete: its lab is not there."""
+    (folder / LOCAL).unlink(missing_ok=True)
+
+
+def local(*, key: Path, known_hosts: Path, fingerprint: str, machine: str) -> str:
+    """The text of local.yaml."""
+    return "\n".join(
+        (
+            "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
+            f"valid_on: {json.dumps(machine)}",
+            "ssh:",
+            f"  key: {json.dumps(str(key))}",
+            f"  known_hosts: {json.dumps(str(known_hosts))}",
+            "sources:",
+            "  apt:",
+            *(f"    {name}: {{fingerprint: {json.dumps(fingerprint)}}}" for name in ("docker", "kubernetes")),
+            "",
+        )
+    )
+
+
+def machine_id(paths: Iterable[Path] = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))) -> str:
+    """This machine's own name for itself. Raises LabError when it has none."""
+    for path in paths:
+        if path.exists() and (known := path.read_text().strip()):
+            return known
+    seen = "/etc/machine-id is missing or empty"
+    raise LabError(what="bind the lab to this machine", seen=seen, remedy="systemd-machine-id-setup")
+
+
+def _ours(address: str) -> bool:
+    try:
+        return IPv4Address(FIRST_NODE_ADDRESS) <= IPv4Address(address) < SUBNET.broadcast_address
+    except AddressValueError:
+        return False
+
+
+def _names(cluster: dict[str, Any], key: str) -> list[str]:
+    listed = cluster.get(key) or []
+    return [str(name) for name in listed] if isinstance(listed, list) else []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        told = YAML(typ="safe", pure=True).load(path)
+    except (OSError, YAMLError) as error:
+        raise LabError(what=f"read {path}", seen=str(error), remedy=_REMEDY) from error
+    return told if isinstance(told, dict) else {}

@@ -1,0 +1,124 @@
+"""What the lab keeps on this machine between two commands, and the lock that makes it one lab.
+
+Its folder:
+    $XDG_STATE_HOME/pic4ser/lab/
+      id_ed25519, id_ed25519.pub     the lab's SSH key
+      known_hosts                    the nodes' host keys, written by the lab itself
+      nodes/<name>/                  a node's host key, its identity, and its folders on this file system
+      hoststate.json                 the host's settings before the first node started
+      lab.json                       which sites were completed for it, since when
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab.nodes import NodeSpec
+
+LOCK = Path("/run/pic4ser-lab.lock")
+
+
+def folder() -> Path:
+    """The lab's folder: $XDG_STATE_HOME/pic4ser/lab, else ~/.local/state/pic4ser/lab."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser().absolute() / "pic4ser" / "lab"
+
+
+@dataclass(frozen=True)
+class Running:
+    """Which sites' folders were completed for this lab, its nodes, and when it was started."""
+
+    sites: tuple[str, ...]
+    since: str
+    nodes: tuple[NodeSpec, ...]
+
+
+def running(state: Path) -> Running | None:
+    """The lab that was started and not taken down; it may have died since."""
+    try:
+        kept = json.loads((state / "lab.json").read_text())
+        nodes = tuple(NodeSpec(**node) for node in kept["nodes"])
+        return Running(tuple(kept["sites"]), kept["since"], nodes)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def keep(state: Path, lab: Running) -> None:
+    """Remembers the lab; atomic, so that a kill leaves the old word or the new one."""
+    write(state / "lab.json", json.dumps(asdict(lab), indent=1))
+
+
+@contextmanager
+def locked(doing: str, *, lock: Path | None = None) -> Iterator[None]:
+    """One change of the lab at a time on this machine; ends with its process. Raises LabError naming the other."""
+    path = lock or LOCK
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise _busy(doing, file.read()) from error
+        file.truncate(0)
+        file.write(json.dumps({"who": _who(), "doing": doing, "since": now(), "pid": os.getpid()}))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def now() -> str:
+    """The time, to the second, with its zone."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")
+
+
+def write(path: Path, content: str, *, mode: int = 0o600) -> None:
+    """A file that is there with its whole content or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(content)
+        os.fsync(file.fileno())
+    beside.rename(path)
+
+
+def key(path: Path, *, comment: str) -> tuple[str, str]:
+    """The private and public half of an SSH key that is made when it is not there yet."""
+    public = path.with_name(f"{path.name}.pub")
+    if not (path.exists() and public.exists()):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.unlink(missing_ok=True)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=30)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise LabError(what="make an SSH key", seen=str(error), remedy="apt-get install openssh-client") from error
+    return path.read_text(), public.read_text().strip()
+
+
+def known_hosts(keys: Sequence[tuple[str, str]]) -> str:
+    """The file's text from pairs of an address and a public key."""
+    return "".join(f"{address} {' '.join(public.split()[:2])}\n" for address, public in keys)
+
+
+def _who() -> str:
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _busy(doing: str, said: str) -> LabError:
+    try:
+        other = json.loads(said)
+        seen = f"{other['who']} (process {other['pid']}) does `{other['doing']}` since {other['since']}"
+    except (ValueError, KeyError, TypeError):
+        seen = "another process is changing the lab now"
+    return LabError(what=doing, seen=seen, remedy="There is one lab per machine: wait for it to end.")
