@@ -111,7 +111,7 @@ def _connected(kubeconfig: Path, _changed: int, _inode: int) -> Wire:
     configuration = client.Configuration()
     try:
         # The client writes keys to temporary files while it runs: beside the kubeconfig (0700), not in /tmp.
-        config.load_kube_config(
+        config.load_kube_config(  # type: ignore[no-untyped-call]
             str(kubeconfig), client_configuration=configuration, temp_file_path=str(kubeconfig.parent)
         )
     except (config.ConfigException, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:

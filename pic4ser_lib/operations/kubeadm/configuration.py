@@ -1,0 +1,101 @@
+"""The configuration files that kubeadm is given, made from the site: nothing of it stands on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pic4ser_lib.steps import Content, Secret
+
+if TYPE_CHECKING:
+    from pic4ser_lib.site import Node, Site
+
+API = "kubeadm.k8s.io/v1beta4"
+CRI_SOCKET = "unix:///run/containerd/containerd.sock"
+_TOKEN, _KEY = "JOIN_TOKEN", "CERTIFICATE_KEY"
+
+
+def for_init(site: Site) -> str:
+    """What `kubeadm init` makes on the first control plane.
+
+    The document's `--pod-network-cidr`, and what it lacks for a second control plane: the endpoint by name.
+    """
+    sans = [site.endpoint.name, *(node.address for node in site.control_planes)]
+    init = {
+        "apiVersion": API,
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": _local(site, site.first),
+        "nodeRegistration": _registration(site, site.first),
+    }
+    cluster = {
+        "apiVersion": API,
+        "kind": "ClusterConfiguration",
+        "kubernetesVersion": f"v{site.versions.kubernetes}",
+        "controlPlaneEndpoint": endpoint(site),
+        "imageRepository": site.sources.image_repository,
+        "networking": {"podSubnet": site.network.pod_cidr, "serviceSubnet": site.network.service_cidr},
+        "apiServer": {"certSANs": sans},
+    }
+    kubelet = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": "systemd"}
+    proxy = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration"}
+    return _dumped(init, cluster, over(kubelet, site.kubelet), over(proxy, site.kube_proxy))
+
+
+def for_join(site: Site, node: Node, ca_hash: str, *, token: Secret, certificate_key: Secret) -> Content:
+    """What `kubeadm join` is given on this node; a control plane's has the key of the uploaded certificates too."""
+    discovery = {"token": _TOKEN, "apiServerEndpoint": endpoint(site), "caCertHashes": [f"sha256:{ca_hash}"]}
+    join: dict[str, Any] = {
+        "apiVersion": API,
+        "kind": "JoinConfiguration",
+        "discovery": {"bootstrapToken": discovery},
+        "nodeRegistration": _registration(site, node),
+    }
+    if node.role == "control-plane":
+        join["controlPlane"] = {"localAPIEndpoint": _local(site, node), "certificateKey": _KEY}
+    return _with_secrets(_dumped(join), {_TOKEN: token, _KEY: certificate_key})
+
+
+def endpoint(site: Site) -> str:
+    """The control plane's endpoint as kubeadm writes it: name and port."""
+    return f"{site.endpoint.name}:{site.endpoint.port}"
+
+
+def over(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`extra` laid over `base`, map by map."""
+    merged = dict(base)
+    for key, value in extra.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = over(merged[key], value) if both else value
+    return merged
+
+
+def _local(site: Site, node: Node) -> dict[str, Any]:
+    return {"advertiseAddress": node.address, "bindPort": site.endpoint.port}
+
+
+def _registration(site: Site, node: Node) -> dict[str, Any]:
+    registration: dict[str, Any] = {
+        "name": node.name,
+        "criSocket": CRI_SOCKET,
+        # A node with several networks must not be left to guess: this is the address the other nodes reach.
+        "kubeletExtraArgs": [{"name": "node-ip", "value": node.address}],
+    }
+    if site.kubeadm.ignore_preflight_errors:
+        registration["ignorePreflightErrors"] = list(site.kubeadm.ignore_preflight_errors)
+    return registration
+
+
+def _dumped(*documents: dict[str, Any]) -> str:
+    import yaml
+
+    return "".join("---\n" + yaml.safe_dump(document, sort_keys=False) for document in documents)
+
+
+def _with_secrets(text: str, secrets: Mapping[str, Secret]) -> Content:
+    """The text with secrets in place of their stand-ins, in quotes: a token of digits must not become a number."""
+    parts: list[str | Secret] = [text]
+    for mark, secret in secrets.items():
+        before, found, after = str(parts[-1]).partition(mark)
+        if found:
+            parts[-1:] = [f'{before}"', secret, f'"{after}']
+    return tuple(parts)
