@@ -6,7 +6,8 @@ import contextlib
 import difflib
 import json
 import typing
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -16,18 +17,32 @@ from pic4ser_lib.site.reading import Document, Key
 M = TypeVar("M", bound=BaseModel)
 
 
-def judged(model: type[M], document: Document, *, complete: bool = True) -> tuple[M, tuple[Problem, ...]]:
-    """The model made of the document, and the problems.
+@dataclass(frozen=True)
+class Judged(Generic[M]):
+    """What a document says: the model of what is right, the problems, and the top-level keys whose value is wrong.
 
-    Where there are problems, the model holds what is right (whole top-level keys), so that the rules across files
-    still see it; a wrong required key is then no attribute of it. `complete=False`: missing keys are no problem.
+    A wrong key has its default in the model, or is no attribute of it: look into `wrong` before reading one.
+    """
+
+    model: M
+    problems: tuple[Problem, ...] = ()
+    wrong: frozenset[str] = frozenset()
+
+
+def judged(model: type[M], document: Document, *, complete: bool = True) -> Judged[M]:
+    """The document against its model. `complete=False`: missing keys are no problem.
+
+    Unknown keys do not make the rest of their section wrong, so that the rules across files still see it.
     """
     try:
-        return model.model_validate_json(json.dumps(document.values), strict=True), ()
+        return Judged(model.model_validate_json(json.dumps(document.values), strict=True))
     except ValidationError as error:
-        found = [_problem(model, document, each, complete=complete) for each in error.errors(include_url=False)]
-        strangers = [_key(e["loc"]) for e in error.errors(include_url=False) if e["type"] == "extra_forbidden"]
-    return _salvaged(model, _without(document.values, strangers)), tuple(p for p in found if p is not None)
+        errors = error.errors(include_url=False)
+    found = [_problem(model, document, each, complete=complete) for each in errors]
+    strangers = [_key(each["loc"]) for each in errors if each["type"] == "extra_forbidden"]
+    right = _right_sections(model, _without(document.values, strangers))
+    wrong = frozenset(model.model_fields) & frozenset(document.values) - frozenset(right)
+    return Judged(model.model_construct(**right), tuple(p for p in found if p is not None), wrong)
 
 
 def nearest(name: str, known: typing.Iterable[str]) -> str:
@@ -111,11 +126,11 @@ def _without(values: dict[str, Any], keys: list[Key]) -> dict[str, Any]:
     return typing.cast(dict[str, Any], kept)
 
 
-def _salvaged(model: type[M], values: dict[str, Any]) -> M:
+def _right_sections(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
     right = {}
     for name, field in model.model_fields.items():
         with contextlib.suppress(ValidationError):
             if name in values:
-                wanted: TypeAdapter[Any] = TypeAdapter(typing.Annotated[field.annotation, field])
-                right[name] = wanted.validate_json(json.dumps(values[name]), strict=True)
-    return model.model_construct(**right)
+                kind: Any = typing.Annotated[field.annotation, field]
+                right[name] = TypeAdapter(kind).validate_json(json.dumps(values[name]), strict=True)
+    return right

@@ -11,14 +11,12 @@ import difflib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pic4ser_lib.errors import Problem, SiteError
 from pic4ser_lib.site import rules
 from pic4ser_lib.site.explain import judged
-from pic4ser_lib.site.known import NEWEST_FLANNEL, upstream
-from pic4ser_lib.site.reading import Document, Key, merged, parse
-from pic4ser_lib.site.scalars import is_version
+from pic4ser_lib.site.known import with_upstream
+from pic4ser_lib.site.reading import Document, Key, parse
 from pic4ser_lib.site.schema import ClusterFile, Node, NodeFile, Site, Ssh
 
 CLUSTER, LOCAL, NODES = "cluster.yaml", "local.yaml", "nodes"
@@ -48,44 +46,36 @@ def machine_id() -> str:
 
 
 def _judged_site(path: Path, whole: Document, nodes: dict[str, Document], *, incomplete: bool) -> Site:
-    cluster, problems = judged(ClusterFile, _with_upstream(whole), complete=not incomplete)
-    found = [*whole.problems, *(problems if whole.values or not whole.problems else ()), *_misnamed(path)]
+    unread = bool(whole.problems and not whole.values)
+    whole = with_upstream(whole)
+    cluster = judged(ClusterFile, whole, complete=not incomplete)
+    found = [*whole.problems, *(() if unread else cluster.problems), *_misnamed(path)]
     if incomplete:
         found.append(_incomplete(whole))
-    files, problems = _judged_nodes(nodes)
-    found += problems
-    draft = rules.Draft(cluster, files, tuple(nodes))
-    readable = bool(whole.values) and not _wrong(found, ("control_planes", "workers"))
-    for finding in rules.findings(draft, names_are_right=readable):
-        found.append((nodes[finding.node] if finding.node else whole).problem(finding.key, finding.allowed))
+    files, wrong = _judged_nodes(nodes)
+    found += wrong
+    draft = rules.Draft(cluster.model, cluster.wrong, files, tuple(nodes))
+    if not unread:
+        found += [
+            (nodes[finding.node] if finding.node else whole).problem(finding.key, finding.allowed)
+            for finding in rules.findings(draft)
+        ]
     found += _key_files(path, whole, nodes, draft)
     if found:
         raise SiteError(path=str(path), problems=_sorted(found))
-    return _assembled(path, cluster, files)
+    return _assembled(path, cluster.model, files)
 
 
 def _judged_nodes(nodes: dict[str, Document]) -> tuple[dict[str, NodeFile], list[Problem]]:
     files: dict[str, NodeFile] = {}
     found: list[Problem] = []
     for name, document in nodes.items():
-        file, problems = judged(NodeFile, document)
-        wrong = (*document.problems, *(problems if document.values or not document.problems else ()))
+        file = judged(NodeFile, document)
+        wrong = document.problems + (file.problems if document.values or not document.problems else ())
         found += wrong
         if not wrong:
-            files[name] = file
+            files[name] = file.model
     return files, found
-
-
-def _with_upstream(whole: Document) -> Document:
-    """The document with upstream's sources wherever it names none. What was written stays."""
-    versions = whole.values.get("versions")
-    said: dict[str, Any] = versions if isinstance(versions, dict) else {}
-    numbers = {part: number for part, number in said.items() if isinstance(number, str) and is_version(number)}
-    known = upstream(kubernetes=numbers.get("kubernetes", "0.0.0"), flannel=numbers.get("flannel", NEWEST_FLANNEL))
-    if not isinstance(whole.values.get("sources", {}), dict):
-        return whole
-    sources = merged(known, whole.values.get("sources", {}))
-    return Document(whole.file, {**whole.values, "sources": sources}, whole.places, (), whole.misread)
 
 
 def _assembled(path: Path, cluster: ClusterFile, files: dict[str, NodeFile]) -> Site:
@@ -226,10 +216,6 @@ def _incomplete(whole: Document) -> Problem:
 
 
 # ------------------------------------------------------------------------------------------ problems
-
-
-def _wrong(problems: list[Problem], keys: tuple[str, ...]) -> bool:
-    return any(problem.key.startswith(keys) for problem in problems)
 
 
 def _sorted(problems: list[Problem]) -> tuple[Problem, ...]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pic4ser_lib.site.explain import nearest
+from pic4ser_lib.site.reading import Document, merged
+from pic4ser_lib.site.scalars import is_version
+
 FLANNEL_SHA256 = {
     # Documentation/kube-flannel.yml in the sources of that tag. The release's asset is published from the same file;
     # that the two are equal to the byte could not be looked up when this was written.
@@ -37,6 +41,28 @@ def upstream(*, kubernetes: str, flannel: str) -> dict[str, Any]:
         "manifests": {"flannel": manifest},
         "images": {"proof": "docker.io/library/busybox:1.37.0"},
     }
+
+
+def with_upstream(whole: Document) -> Document:
+    """The document with upstream's sources wherever it names none; a source that nobody asks for is a problem."""
+    said = whole.values.get("sources", {})
+    if not isinstance(said, dict):
+        return whole
+    known = upstream(**_versions(whole))
+    strangers = [(g, name) for g in known if isinstance(said.get(g), dict) for name in said[g] if name not in known[g]]
+    problems = tuple(whole.problem(("sources", g, name), nearest(name, known[g])) for g, name in strangers)
+    sources = merged(known, said)
+    for group, name in strangers:
+        sources[group] = {each: value for each, value in sources[group].items() if each != name}
+    values = {**whole.values, "sources": sources}
+    return Document(whole.file, values, whole.places, whole.problems + problems, whole.misread)
+
+
+def _versions(whole: Document) -> dict[str, str]:
+    said = whole.values.get("versions")
+    parts = said if isinstance(said, dict) else {}
+    right = {part: text for part, text in parts.items() if isinstance(text, str) and is_version(text)}
+    return {"kubernetes": right.get("kubernetes", "0.0.0"), "flannel": right.get("flannel", NEWEST_FLANNEL)}
 
 
 def _kubernetes(repository: str) -> dict[str, Any]:

@@ -146,14 +146,14 @@ class _Reader:
                 first = self.places[below].line
                 self._complain(name_node, below, "", f"each key once; it stands on line {first} already")
                 continue
-            line = (value_node if isinstance(value_node, ScalarNode) else name_node).start_mark.line + 1
-            self.places[below] = Place(self.file, line)
+            self.places[below] = Place(self.file, name_node.start_mark.line + 1)
             result[name] = self.value(value_node, below)
         return result
 
     def _scalar(self, node: ScalarNode, key: Key) -> Any:
-        line = node.start_mark.line + 1
         plain = node.style is None
+        # A value that is left out has no line of its own: its key has.
+        line = node.start_mark.line + 1 if node.value else self.places[key].line
         self.places[key] = Place(self.file, line, node.value if plain else f'"{node.value}"')
         trap = _trap(node) if plain else ""
         if trap:

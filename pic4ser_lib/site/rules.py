@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pic4ser_lib.site.explain import nearest
-from pic4ser_lib.site.known import upstream
 from pic4ser_lib.site.reading import Key
 from pic4ser_lib.site.schema import ClusterFile, Network, NodeFile, Sources, Versions
 from pic4ser_lib.site.skew import OLDEST_MINOR, minor, skew_problems
@@ -24,15 +23,16 @@ POD_RANGE_OF_A_NODE = 24
 
 @dataclass(frozen=True)
 class Draft:
-    """What could be read: cluster.yaml (wrong keys left out), the readable node files, and the names that have one."""
+    """What could be read: cluster.yaml, which of its keys are wrong, the right node files, the names that have one."""
 
     cluster: ClusterFile
+    wrong: frozenset[str]
     files: Mapping[str, NodeFile]
     present: tuple[str, ...]
 
     def section(self, name: str) -> Any:
         """A top-level part of cluster.yaml; None when it was wrong or missing."""
-        return getattr(self.cluster, name, None)
+        return None if name in self.wrong else getattr(self.cluster, name, None)
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Finding:
     node: str = ""
 
 
-def findings(draft: Draft, *, names_are_right: bool = True) -> Iterator[Finding]:
-    """All that does not hold in the draft. With `names_are_right=False` nothing is said about who is listed."""
-    if names_are_right:
+def findings(draft: Draft) -> Iterator[Finding]:
+    """All that does not hold in the draft."""
+    if not draft.wrong & {"control_planes", "workers"}:
         yield from _names(draft)
     yield from _addresses(draft)
     yield from _logins(draft)
@@ -80,11 +80,11 @@ def _names(draft: Draft) -> Iterator[Finding]:
         elif name not in draft.present:
             yield Finding(key, f"a node with a file: there is no nodes/{name}.yaml{_near(name, draft.present)}")
         seen.setdefault(name, key)
-    for name in draft.present:
+    for name in draft.present if seen else ():
         if name not in seen:
             yield Finding(
                 (),
-                f"a node that cluster.yaml lists under control_planes or workers; it lists {', '.join(seen) or 'none'}",
+                f"a node that cluster.yaml lists under control_planes or workers; it lists {', '.join(seen)}",
                 node=name,
             )
 
@@ -153,11 +153,6 @@ def _versions(versions: Versions) -> Iterator[Finding]:
 
 
 def _repositories(sources: Sources, versions: Versions | None) -> Iterator[Finding]:
-    known = upstream(kubernetes="0.0.0", flannel="0.0.0")
-    for group in ("apt", "manifests", "images"):
-        for name in getattr(sources, group):
-            if name not in known[group]:
-                yield Finding(("sources", group, name), nearest(name, known[group]))
     for name, source in sources.apt.items():
         key = ("sources", "apt", name)
         if source.suite.endswith("/") and source.components:

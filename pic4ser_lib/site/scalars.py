@@ -149,6 +149,18 @@ def _preflight(text: str) -> str:
     return text
 
 
+def _login(text: str) -> str:
+    if text and not re.fullmatch(r"[A-Za-z_][\w.-]*\$?", text):
+        raise ValueError("a login name: letters, digits, dots, hyphens and underscores")
+    return text
+
+
+def _gateway(text: str) -> str:
+    if re.fullmatch(r"(?:[\w.-]+@)?[A-Za-z0-9.-]+(?::\d+)?", text):
+        return text
+    raise ValueError("[user@]host[:port]")
+
+
 def _word(text: str) -> str:
     if not text or any(c.isspace() or c in "\"'`$\\" for c in text):
         raise ValueError("one word without spaces or quotes")
@@ -171,4 +183,6 @@ Image = Annotated[str, AfterValidator(_image)]
 Registry = Annotated[str, AfterValidator(_registry)]
 Repository = Annotated[str, AfterValidator(_repository)]
 Preflight = Annotated[str, AfterValidator(_preflight)]
+Login = Annotated[str, AfterValidator(_login)]
+Gateway = Annotated[str, AfterValidator(_gateway)]
 Word = Annotated[str, AfterValidator(_word)]

@@ -17,11 +17,13 @@ from pic4ser_lib.site.scalars import (
     EndpointName,
     Exported,
     Fingerprint,
+    Gateway,
     HostName,
     Image,
     Ipv4,
     Keyring,
     ListFile,
+    Login,
     Preflight,
     Registry,
     Repository,
@@ -43,7 +45,7 @@ class Endpoint(_Model):
     """Where the API server is found: a name that every node resolves, never one node's address."""
 
     name: EndpointName = Field(description="the control plane's DNS name, such as k8s-api.example.org")
-    port: int = Field(6443, ge=1, le=65535, description="the API server's TCP port")
+    port: int = Field(default=6443, ge=1, le=65535, description="the API server's TCP port")
 
 
 class Versions(_Model):
@@ -57,9 +59,13 @@ class Versions(_Model):
 class Network(_Model):
     """The cluster's own address ranges; neither may overlap the other or hold a node's address."""
 
-    pod_cidr: Cidr = Field("10.244.0.0/16", description="range of the pods' addresses; each node gets a /24 of it")
-    service_cidr: Cidr = Field("10.96.0.0/12", description="range of the services' addresses")
-    mtu: int | None = Field(None, ge=576, le=9216, description="MTU in bytes of the nodes' network; empty: found out")
+    pod_cidr: Cidr = Field(
+        default="10.244.0.0/16", description="range of the pods' addresses; each node gets a /24 of it"
+    )
+    service_cidr: Cidr = Field(default="10.96.0.0/12", description="range of the services' addresses")
+    mtu: int | None = Field(
+        default=None, ge=576, le=9216, description="MTU in bytes of the nodes' network; empty: found out"
+    )
 
 
 class AptSource(_Model):
@@ -67,7 +73,7 @@ class AptSource(_Model):
 
     url: Url = Field(description="the repository's base URL")
     suite: Word = Field(description="the distribution's code name, or / for a flat repository")
-    components: tuple[Word, ...] = Field((), description="the repository's components; none for a flat one")
+    components: tuple[Word, ...] = Field(default=(), description="the repository's components; none for a flat one")
     key_url: Url = Field(description="where the ASCII-armored public key is fetched")
     fingerprint: Fingerprint = Field(description="the key's fingerprint, 40 hexadecimal digits; another key is refused")
     keyring: Keyring = Field(description="path of the keyring on the nodes; .asc for an armored key")
@@ -88,7 +94,7 @@ class Sources(_Model):
     registries: dict[Registry, Url] = Field(
         default_factory=dict, description="upstream registry to the base URL of its mirror; empty: upstream directly"
     )
-    image_repository: Repository = Field("registry.k8s.io", description="where kubeadm takes its images from")
+    image_repository: Repository = Field(default="registry.k8s.io", description="where kubeadm takes its images from")
     manifests: dict[str, Manifest] = Field(default_factory=dict, description="manifests that are applied: flannel")
     images: dict[str, Image] = Field(default_factory=dict, description="images of our own pods: proof")
 
@@ -96,7 +102,9 @@ class Sources(_Model):
 class Kubeadm(_Model):
     """What this site tells kubeadm besides what the runbook does."""
 
-    ignore_preflight_errors: tuple[Preflight, ...] = Field((), description="kubeadm's checks that may fail here")
+    ignore_preflight_errors: tuple[Preflight, ...] = Field(
+        default=(), description="kubeadm's checks that may fail here"
+    )
 
 
 class Storage(_Model):
@@ -117,19 +125,19 @@ class StandIn(_Model):
 class Ssh(_Model):
     """How a node is reached; a node's own file overrides cluster.yaml key by key."""
 
-    user: str = Field("", pattern=r"^[A-Za-z_][\w.-]*\$?$|^$", description="the login name; it may use sudo")
-    port: int = Field(22, ge=1, le=65535, description="sshd's TCP port")
-    key: Path | None = Field(None, description="private key file; empty: the agent's and ssh_config's keys")
-    known_hosts: Path | None = Field(None, description="known_hosts file; empty: the user's own")
-    password_sudo: bool = Field(False, description="true when sudo asks for a password")
-    gateway: str | None = Field(None, pattern=r"^\S+$", description="[user@]host[:port] to go through")
+    user: Login = Field(default="", description="the login name; it may use sudo")
+    port: int = Field(default=22, ge=1, le=65535, description="sshd's TCP port")
+    key: Path | None = Field(default=None, description="private key file; empty: the agent's and ssh_config's keys")
+    known_hosts: Path | None = Field(default=None, description="known_hosts file; empty: the user's own")
+    password_sudo: bool = Field(default=False, description="true when sudo asks for a password")
+    gateway: Gateway | None = Field(default=None, description="[user@]host[:port] to go through")
 
 
 class NodeFile(_Model):
     """nodes/<name>.yaml: one machine. Its name is the file's, its role is cluster.yaml's."""
 
     address: Ipv4 = Field(description="the node's IPv4 address, which the other nodes reach")
-    gpus: int = Field(0, ge=0, description="number of NVIDIA GPUs in it")
+    gpus: int = Field(default=0, ge=0, description="number of NVIDIA GPUs in it")
     ssh: Ssh = Field(default_factory=Ssh, description="what differs from cluster.yaml's ssh")
 
 
@@ -139,12 +147,12 @@ class Node(_Model):
     name: HostName = Field(description="its host name")
     address: Ipv4 = Field(description="its IPv4 address")
     role: Role = Field(description="control-plane or worker")
-    gpus: int = Field(0, ge=0, description="number of NVIDIA GPUs in it")
+    gpus: int = Field(default=0, ge=0, description="number of NVIDIA GPUs in it")
     ssh: Ssh = Field(default_factory=Ssh, description="how it is reached")
 
 
 class _Settings(_Model):
-    title: str = Field("", description="what the site is called in reports; empty: its folder's name")
+    title: str = Field(default="", description="what the site is called in reports; empty: its folder's name")
     endpoint: Endpoint = Field(description="where the API server is found")
     versions: Versions = Field(description="what is installed")
     network: Network = Field(default_factory=Network, description="the cluster's own address ranges")
@@ -153,11 +161,15 @@ class _Settings(_Model):
     kube_proxy: dict[str, Any] = Field(default_factory=dict, description="extra fields of the KubeProxyConfiguration")
     kubeadm: Kubeadm = Field(default_factory=Kubeadm, description="what kubeadm is told besides")
     containerd: dict[str, Any] = Field(default_factory=dict, description="extra keys of the CRI runtime plugin's table")
-    pods_on_control_planes: bool = Field(True, description="true: notebook 04 removes the taint; false: puts it back")
-    storage: Storage | None = Field(None, description="the NFS export of notebook 06")
-    confirm: bool = Field(True, description="show the plan and ask before a run changes anything")
-    stand_ins: tuple[StandIn, ...] = Field((), description="what is not the real thing here")
-    valid_on: str = Field("", description="machine-id of the only machine this folder may be used on; empty: any")
+    pods_on_control_planes: bool = Field(
+        default=True, description="true: notebook 04 removes the taint; false: puts it back"
+    )
+    storage: Storage | None = Field(default=None, description="the NFS export of notebook 06")
+    confirm: bool = Field(default=True, description="show the plan and ask before a run changes anything")
+    stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
+    valid_on: str = Field(
+        default="", description="machine-id of the only machine this folder may be used on; empty: any"
+    )
 
 
 class ClusterFile(_Settings):
@@ -166,7 +178,7 @@ class ClusterFile(_Settings):
     control_planes: tuple[HostName, ...] = Field(
         (), description="names of the control planes; the first runs kubeadm init"
     )
-    workers: tuple[HostName, ...] = Field((), description="names of the workers")
+    workers: tuple[HostName, ...] = Field(default=(), description="names of the workers")
     ssh: Ssh = Field(default_factory=Ssh, description="how the nodes are reached, unless their file says otherwise")
     completed_by: str = Field(
         "", description="the command that writes local.yaml, without which this folder is incomplete"
