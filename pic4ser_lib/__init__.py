@@ -1,0 +1,48 @@
+"""What a notebook imports, and nothing else: `bind`, and the operations by their names.
+
+    from pic4ser_lib import bind, kernel, swap
+
+Each is loaded when it is first asked for, so that importing the library costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pic4ser_lib.binding import bind
+    from pic4ser_lib.operations import containerd, flannel, kernel, kubeadm, packages, preflight, services, swap, taints
+
+_MODULES = {
+    "containerd": "pic4ser_lib.operations.containerd",
+    "flannel": "pic4ser_lib.operations.flannel",
+    "kernel": "pic4ser_lib.operations.kernel",
+    "kubeadm": "pic4ser_lib.operations.kubeadm",
+    "packages": "pic4ser_lib.operations.packages",
+    "preflight": "pic4ser_lib.operations.preflight",
+    "services": "pic4ser_lib.operations.services",
+    "swap": "pic4ser_lib.operations.swap",
+    "taints": "pic4ser_lib.operations.taints",
+}
+
+__all__ = [
+    "bind",
+    "containerd",
+    "flannel",
+    "kernel",
+    "kubeadm",
+    "packages",
+    "preflight",
+    "services",
+    "swap",
+    "taints",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "bind":
+        return importlib.import_module("pic4ser_lib.binding").bind
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
+    raise AttributeError(f"module 'pic4ser_lib' has no attribute {name!r}")
