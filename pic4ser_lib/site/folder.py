@@ -7,6 +7,7 @@ nodes/<name>.yaml     one machine each
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import stat
 from collections.abc import Iterator
@@ -39,10 +40,11 @@ def load(site: str | Path, *, this_machine: str | None = None) -> Site:
 
 def machine_id() -> str:
     """This machine's id, as `valid_on` has it; empty when it has none."""
-    try:
-        return Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
+    for file in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
+        with contextlib.suppress(OSError):
+            if known := file.read_text(encoding="ascii").strip():
+                return known
+    return ""
 
 
 def _judged_site(path: Path, whole: Document, nodes: dict[str, Document], *, incomplete: bool) -> Site:
