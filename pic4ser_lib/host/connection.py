@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.errors import HostError, PicError, Unreachable
 from pic4ser_lib.host.parallel import current_stop
+from pic4ser_lib.host.password import once
 from pic4ser_lib.host.session import Session
 from pic4ser_lib.host.shell import AGAIN, RootShell
 from pic4ser_lib.host.trouble import changed_host_key, is_foreign, unknown_host_key, unreachable
@@ -28,11 +29,14 @@ _SILENCE_MS = 45_000
 
 
 class Host:
-    """One node over SSH. Sessions may be opened from several threads; nothing connects before the first one."""
+    """One node over SSH. Sessions may be opened from several threads; nothing connects before the first one.
+
+    `password` is called at most once, when sudo asks for one; what it returned stays in memory.
+    """
 
     def __init__(self, node: Node, *, password: Callable[[], str] | None = None) -> None:
         self.node = node
-        self._password = password
+        self._password = password if password is None or isinstance(password, once) else once(password)
         self._connection: Any = None
         self._connecting = threading.Lock()
         self._sessions = threading.BoundedSemaphore(SESSIONS)
@@ -60,7 +64,8 @@ class Host:
     def root_shell(self) -> RootShell:
         """A root shell on a channel of its own, for the caller to close."""
         current_stop().check()
-        shell = RootShell(self.node, self._channel(), password=self._password)
+        channel = self._channel()
+        shell = RootShell(self.node, channel, user=self._connection.user, password=self._password)
         shell.open()
         return shell
 
@@ -127,32 +132,39 @@ def _configured(node: Node) -> Any:
     from fabric import Connection
 
     ssh = node.ssh
-    settings: dict[str, Any] = {"banner_timeout": CONNECTING, "auth_timeout": CONNECTING, "look_for_keys": not ssh.key}
-    if ssh.key:
-        key = Path(ssh.key).expanduser()
-        if not key.is_file():
-            raise Unreachable(
-                node=node.name,
-                address=node.address,
-                seen=f"the key {key} is not there",
-                remedy="Set ssh.key in the site to a private key of yours (the lab's is made by `pic4ser lab up`).",
-            )
-        settings["key_filename"] = str(key)
-    # 22 is what a site says by default: then ~/.ssh/config may know better
-    port = None if ssh.port == 22 else ssh.port
+    seconds = int(CONNECTING)
+    gateway = None
+    if ssh.gateway:
+        gateway = Connection(ssh.gateway, connect_timeout=seconds, connect_kwargs=_settings(node))
     connection = Connection(
         node.address,
-        user=ssh.user,
-        port=port,
-        gateway=Connection(ssh.gateway, connect_timeout=int(CONNECTING)) if ssh.gateway else None,
-        connect_timeout=int(CONNECTING),
-        connect_kwargs=settings,
+        user=ssh.user or None,
+        port=None if ssh.port == 22 else ssh.port,  # 22 is a site's default: then ~/.ssh/config may know better
+        gateway=gateway,
+        connect_timeout=seconds,
+        connect_kwargs=_settings(node),
     )
     hop = connection
     while hop is not None and not isinstance(hop, str):
         _check_host_keys(hop.client, node)
         hop = hop.gateway
     return connection
+
+
+def _settings(node: Node) -> dict[str, Any]:
+    """How paramiko logs in. A key that the site names comes first; the agent may still help."""
+    settings: dict[str, Any] = {"banner_timeout": CONNECTING, "auth_timeout": CONNECTING}
+    if not node.ssh.key:
+        return settings
+    key = Path(node.ssh.key).expanduser()
+    if not key.is_file():
+        raise Unreachable(
+            node=node.name,
+            address=node.address,
+            seen=f"the key {key} is not there",
+            remedy="Set ssh.key in the site to a private key of yours (the lab's is made by `pic4ser lab up`).",
+        )
+    return {**settings, "key_filename": str(key), "look_for_keys": False}
 
 
 def _check_host_keys(client: Any, node: Node) -> None:

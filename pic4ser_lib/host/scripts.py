@@ -18,7 +18,10 @@ from pathlib import PurePosixPath
 RUN_FOLDER = "/run/pic4ser"
 BACKUP_FOLDER = "/var/lib/pic4ser/backup"
 ACTING = f"{RUN_FOLDER}/acting"
+PATIENCE = 600
+"""Seconds to wait for somebody else's action on the node."""
 KILL_AFTER = 10
+"""Seconds between TERM and KILL for what exceeds its time."""
 TAIL_BYTES = 4000
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -43,7 +46,7 @@ class Driver:
 
     nonce: str
     as_root_already: bool = False
-    patience: int = 600
+    patience: int = PATIENCE
 
     @property
     def prompt(self) -> bytes:
@@ -143,7 +146,7 @@ def end_mark(nonce: str) -> re.Pattern[bytes]:
 _ACTION = r"""
 mkdir -p -m 700 RUN
 exec 9<>ACTING
-if flock -n 9; then
+if flock -w PATIENCE 9; then
   rm -f RUN/said.*
   printf '%s, since %s\n' TITLE "$(date -u +%FT%TZ)" >ACTING
   ( umask 077; : >RUN/said.out; : >RUN/said.err )
@@ -180,6 +183,7 @@ def action_unit(body: str, nonce: str, *, title: str, stdin: bytes, timeout: flo
         "ACTING": ACTING,
         "RUN": RUN_FOLDER,
         "LIMIT": str(TAIL_BYTES),
+        "PATIENCE": str(PATIENCE),
         "NONCE": nonce,
     }
     return re.sub("|".join(values), lambda found: values[found[0]], _ACTION)

@@ -54,7 +54,8 @@ class Session:
         nonce = scripts.new_nonce()
         title = scripts.shortened(steps.describe(action))
         unit = scripts.action_unit(script, nonce, title=title, stdin=stdin, timeout=timeout)
-        raw = self._shell.run(unit, scripts.end_mark(nonce), timeout=timeout, doing=f"`{title}` was going on")
+        patience = timeout + scripts.PATIENCE
+        raw = self._shell.run(unit, scripts.end_mark(nonce), timeout=patience, doing=f"`{title}` was going on")
         self._judge(action, raw, nonce, timeout)
 
     def _program(self, action: steps.Action, reveal: Callable[[steps.Secret], str]) -> tuple[str, bytes, float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pic4ser_lib.errors import ConsentMissing, HostError
 from pic4ser_lib.host.parallel import current_stop
+from pic4ser_lib.host.password import once
 from pic4ser_lib.host.scripts import KILL_AFTER, Driver, new_nonce
 from pic4ser_lib.host.trouble import is_foreign
 
@@ -29,11 +30,12 @@ AGAIN = "Run this again: it reads the node's state anew and goes on from there."
 class RootShell:
     """One channel with a bash of root's at its other end. Not for two threads at once."""
 
-    def __init__(self, node: Node, channel: Any, *, password: Callable[[], str] | None) -> None:
+    def __init__(self, node: Node, channel: Any, *, user: str, password: once | None) -> None:
         self._node = node
         self._channel = channel
+        self._user = user
         self._password = password
-        self._driver = Driver(new_nonce(), as_root_already=node.ssh.user == "root")
+        self._driver = Driver(new_nonce(), as_root_already=user == "root")
         self._received = bytearray()
         self._closed = threading.Event()
         self._stop = current_stop()
@@ -92,16 +94,14 @@ class RootShell:
 
     def _answer(self, *, again: bool) -> None:
         """The password, in answer to our own prompt and to nothing else."""
-        user, node = self._node.ssh.user, self._node.name
+        user, node = self._user, self._node.name
         if self._password is None:
             raise ConsentMissing(
                 needed=f"the sudo password of {user} on {node}",
                 remedy="Set ssh.password_sudo and run `pic4ser` on a terminal, or allow sudo without a password.",
             )
         if again:
-            forget = getattr(self._password, "forget", None)
-            if forget:
-                forget()
+            self._password.forget()
             raise HostError(
                 node=node,
                 seen=f"sudo did not accept the password of {user}.",
@@ -140,7 +140,7 @@ class RootShell:
         self._stop.check()
         code = self._channel.recv_exit_status() if self._channel.status_event.wait(2) else -1
         if doing == "becoming root" and code >= 0:
-            name = self._node.ssh.user
+            name = self._user
             return HostError(
                 node=self._node.name,
                 seen=f"{name} cannot become root.{self._last_words()}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import getpass
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,10 @@ def unreachable(node: Node, error: BaseException) -> Unreachable:
     kinds = [kind.__name__ for kind in type(error).__mro__]
     seen, remedy = next((REASONS[kind] for kind in kinds if kind in REASONS), (f"{error!r}", _AGAIN))
     key = f"the key {node.ssh.key}" if node.ssh.key else "your keys"
-    values = {"user": node.ssh.user, "node": node.name, "port": node.ssh.port, "key": key, "error": error}
+    if "private key" in str(error):
+        seen, remedy = REASONS["BERException"]
+    user = node.ssh.user or getpass.getuser()
+    values = {"user": user, "node": node.name, "port": node.ssh.port, "key": key, "error": error}
     return Unreachable(
         node=node.name, address=node.address, seen=seen.format(**values).rstrip("."), remedy=remedy.format(**values)
     )
