@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -68,9 +67,3 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Make:
         return load(site)
 
     return made
-
-
-@pytest.fixture(scope="module")
-def written() -> Callable[[Path], str]:
-    """The text of a file, or nothing."""
-    return lambda path: path.read_text() if path.exists() else ""

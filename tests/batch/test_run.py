@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from pic4ser_lib import consent
 from pic4ser_lib.journal import verify_run
 from pic4ser_lib.runbook import report, summary
-from pic4ser_lib.runbook.batch import Standing, State
 from pic4ser_lib.runbook.grid import Lines
 from pic4ser_lib.runbook.notebook import runbook
 from pic4ser_lib.runbook.walk import RunResult, house_of, run, runs_of
@@ -161,22 +159,21 @@ def test_a_broken_cluster_ends_a_change_but_verifying_looks_at_everything(house:
     assert "the kernel died" in result.failed[0].error
 
 
-Written = Callable[[Path], str]
+ASKS = """
+from pic4ser_lib.consent import ask_password
+from pic4ser_lib.errors import ConsentMissing
+try:
+    answer = ask_password(node)
+except ConsentMissing as missing:
+    answer = str(missing)
+keep("asked", "ok", "cluster", seen=answer)
+"""
 
 
-def test_a_line_comes_every_two_seconds_while_something_runs() -> None:
-    now, lines = [0.0], list[str]()
-    tell = Lines(write=lines.append, clock=lambda: now[0])
-    launch = _launch("01_setup", "kitt")
-    for now[0] in (0.0, 0.5, 1.9, 2.1, 2.5, 4.2):
-        tell([Standing(launch, State.RUNNING, now[0], "kitt: packages.installed: run: apt-get \x1b[2J")])
-    assert lines[0] == "01_setup on kitt: begins"
-    assert len(lines) == 3
-    assert lines[1].startswith("01_setup on kitt: kitt: packages.installed: run: apt-get")
-    assert "\x1b" not in lines[1]
-
-
-def _launch(name: str, node: str) -> object:
-    from pic4ser_lib.runbook.batch import Launch
-
-    return Launch(name, node, Path(), Path(), Path())
+def test_a_kernel_gets_a_password_from_the_run_and_can_ask_nobody_else(house: Make) -> None:
+    site = house({"01_asks": notebook(ASKS, END, per_node=True)})
+    with consent.answers({"kitt": "open sesame"}) as ask:
+        result = batch(site, ask=ask)
+    seen = {s.launch.node: report.records_of(s.launch.journal)[0].seen for s in result.standings}
+    assert seen["kitt"] == "open sesame"
+    assert seen["rover"].startswith("Nobody could be asked for the sudo password for rover.")
