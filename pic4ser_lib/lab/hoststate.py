@@ -44,7 +44,10 @@ def seen(root: Path = _SYSCTLS) -> HostState:
         boot=_BOOT_ID.read_text().strip(),
         sysctls=sysctls(root),
         firewall=tuple(rule for rule in rules if not rule.startswith("#")),
-        routes=(*_lines("ip", "-4", "route"), *_lines("ip", "-6", "route")),
+        # Containers of anybody come and go with their own end of a cable.
+        routes=tuple(
+            line for line in _lines("ip", "-4", "route") + _lines("ip", "-6", "route") if " dev veth" not in line
+        ),
         swaps=tuple(line.split()[0] for line in Path("/proc/swaps").read_text().splitlines()[1:]),
     )
 
@@ -76,8 +79,11 @@ def save_once(path: Path) -> HostState:
 def load(path: Path) -> HostState | None:
     """What was kept in this boot of the host; a reboot undid everything that an older one could tell."""
     try:
-        kept = HostState(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):
+        told = json.loads(path.read_text())
+        kept = HostState(
+            told["boot"], told["sysctls"], *(tuple(told[name]) for name in ("firewall", "routes", "swaps"))
+        )
+    except (OSError, ValueError, TypeError, KeyError):
         return None
     return kept if kept.boot == _BOOT_ID.read_text().strip() else None
 

@@ -24,7 +24,8 @@ from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, NETWORK, REGISTRY_PORT
 from pic4ser_lib.lab.podman import CONFIG_LABEL, LABEL, Container, mac, podman, remove
 
 if TYPE_CHECKING:
-    from pic4ser_lib.lab.artifacts import Artifacts, ImageArchive
+    from pic4ser_lib.lab.artifacts import Artifacts
+    from pic4ser_lib.lab.images import ImageArchive
 
 Tell = Callable[[str], None]
 

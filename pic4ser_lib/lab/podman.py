@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import resource
 import shutil
 import subprocess
@@ -59,7 +58,7 @@ class Container:
     lab: str
     state: str
     alive: bool
-    since: str
+    cgroup: str
 
 
 def containers() -> dict[str, Container]:
@@ -70,19 +69,17 @@ def containers() -> dict[str, Container]:
     return {c.name: c for c in map(_container, json.loads(podman("inspect", "--type", "container", *listed)))}
 
 
-def memory_bytes(name: str) -> int:
-    """What the processes of a running container use now; page cache that can be dropped does not count."""
-    said = podman("stats", "--no-stream", "--format", "{{.MemUsageBytes}}", name)
-    return size_bytes(said.split("/")[0])
+def memory_bytes(seen: Container) -> int:
+    """What the processes of a running container hold now; page cache, which the kernel can drop, does not count."""
+    below = "" if host_is_unified() else "memory"
+    told = Path("/sys/fs/cgroup", below, seen.cgroup.lstrip("/"), "memory.stat").read_text()
+    return held_bytes(told)
 
 
-def size_bytes(text: str) -> int:
-    """The number in a size as podman prints it: "20.73MiB", "33MB", "512B"."""
-    found = re.fullmatch(r"([0-9.]+)\s*([kKMGT]?)(i?)B", text.strip())
-    if found is None:
-        return 0
-    base = 1024 if found[3] else 1000
-    return int(float(found[1]) * base ** ("kmgt".index(found[2].lower()) + 1 if found[2] else 0))
+def held_bytes(memory_stat: str) -> int:
+    """The anonymous memory in a cgroup's memory.stat: total_rss on version 1, anon on version 2."""
+    figures = dict(line.split()[:2] for line in memory_stat.splitlines() if len(line.split()) >= 2)
+    return int(figures.get("total_rss") or figures.get("anon") or 0)
 
 
 def bury(*names: str) -> None:
@@ -209,7 +206,7 @@ def _container(seen: dict[str, Any]) -> Container:
         lab=labels.get(LABEL, ""),
         state=state["Status"],
         alive=state["Status"] == "running" and pid > 0 and _runs(pid),
-        since=state.get("StartedAt", ""),
+        cgroup=state.get("CgroupPath", ""),
     )
 
 

@@ -261,7 +261,7 @@ def _member(name: str, address: str, seen: Container | None) -> Member:
     if not seen.alive:
         return Member(name, address, "off")
     with suppress(LabError, OSError):
-        return Member(name, address, "running", memory_bytes(seen.name))
+        return Member(name, address, "running", memory_bytes(seen))
     return Member(name, address, "running")
 
 

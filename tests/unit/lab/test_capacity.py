@@ -1,0 +1,59 @@
+"""Whether a machine can hold the lab: every shortcoming at once, with a figure and a way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab.capacity import Capacity, file_system, require, seen, shortcomings
+
+ENOUGH = Capacity(
+    root=True, missing_programs=(), memory_bytes=8_000_000_000, disk_bytes=50_000_000_000, inotify_instances=128
+)
+
+
+def test_a_machine_of_eight_gigabytes_holds_three_nodes() -> None:
+    assert shortcomings(ENOUGH, new_nodes=3, all_nodes=3) == []
+
+
+def test_more_nodes_than_memory_allows_are_refused_with_the_figure() -> None:
+    with pytest.raises(LabError, match=r"12 nodes need 10.9 GB of memory and 8.0 GB is free.* room for 8"):
+        require(replace(ENOUGH, inotify_instances=999), new_nodes=12, all_nodes=12)
+
+
+def test_nodes_that_run_already_need_no_more_memory() -> None:
+    assert shortcomings(replace(ENOUGH, memory_bytes=0, disk_bytes=0), new_nodes=0, all_nodes=3) == []
+
+
+def test_many_nodes_need_more_inotify_instances_than_the_kernel_gives() -> None:
+    ((what, remedy),) = shortcomings(ENOUGH, new_nodes=4, all_nodes=4)
+    assert "4 nodes need 140 inotify instances and fs.inotify.max_user_instances is 128" in what
+    assert remedy == "sysctl -w fs.inotify.max_user_instances=512."
+
+
+def test_everything_that_is_missing_is_said_at_once() -> None:
+    poor = Capacity(
+        root=False, missing_programs=("podman", "ssh-keygen"), memory_bytes=0, disk_bytes=0, inotify_instances=8,
+        overlay=True,
+    )  # fmt: skip
+    assert len(shortcomings(poor, new_nodes=1, all_nodes=1)) == 6
+    with pytest.raises(LabError, match="apt-get install openssh-client podman"):
+        require(poor, new_nodes=1, all_nodes=1)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/var/lib/x", "ext4"), ("/tmp/x", "tmpfs"), ("/tmpfoo", "overlay"), ("/var/lib", "ext4"), ("/etc", "overlay")],
+)
+def test_the_file_system_of_a_path_is_that_of_the_nearest_mount(path: str, kind: str) -> None:
+    mounts = "overlay / overlay rw 0 0\n/dev/vda /var/lib ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n"
+    assert file_system(Path(path), mounts) == kind
+
+
+def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
+    machine = seen(tmp_path / "not" / "there" / "yet")
+    assert machine.memory_bytes > 0
+    assert machine.disk_bytes > 0
