@@ -14,7 +14,6 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from pic4ser_lib.operations import containerd_tables as tables
 from pic4ser_lib.operations import files, services
@@ -172,7 +171,7 @@ def running_current() -> services.RunningCurrent:
 def _hosts(registry: str, mirror: str) -> str:
     """A mirror's URL with a path is the base of its API, so containerd must not put /v2 before it."""
     server = f"https://{_UPSTREAM.get(registry, registry)}"
-    override = "  override_path = true\n" if urlsplit(mirror).path.strip("/") else ""
+    override = "  override_path = true\n" if mirror.partition("://")[2].partition("/")[2].strip("/") else ""
     return (
         f"server = {json.dumps(server)}\n\n"
         f'[host.{json.dumps(mirror)}]\n  capabilities = ["pull", "resolve"]\n{override}'

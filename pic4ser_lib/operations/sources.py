@@ -12,7 +12,6 @@ import re
 import shlex
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote
 
 from pic4ser_lib.operations import apt, files, openpgp
 from pic4ser_lib.steps import Action, Decision, Later, Refused, RemoveFile, Run, Shell, Step
@@ -20,6 +19,7 @@ from pic4ser_lib.steps import Action, Decision, Later, Refused, RemoveFile, Run,
 LISTS = "/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources"
 DEAD = re.compile(r"//apt\.kubernetes\.io\b|//packages\.cloud\.google\.com/apt/?\s+kubernetes-")
 """Google's repositories of Kubernetes, which the document names; they were switched off in March 2024."""
+_QUOTED = "\\|{}[]<>\"^~_=!@#$%&*"  # what apt writes as %xx in the names of its lists
 
 
 class AptSource(Protocol):
@@ -284,4 +284,5 @@ def _bare(url: str) -> str:
 def _list_name(url: str, suite: str) -> str:
     """How apt names a repository's files under /var/lib/apt/lists."""
     place = _bare(url) if suite.endswith("/") else f"{_bare(url)}/dists/{suite}"
-    return quote(place, safe="/:.-+,;()?'").replace("_", "%5f").replace("~", "%7e").replace("/", "_") + "_"
+    quoted = "".join(f"%{ord(char):02x}" if char in _QUOTED else char for char in place)
+    return quoted.replace("/", "_") + "_"
