@@ -47,7 +47,7 @@ def pic4ser() -> None:
     """
 
 
-@pic4ser.command()
+@pic4ser.command(short_help="Make a run's report again.")
 @click.argument("run", default="", required=False)
 def report(run: str) -> int:
     """Make a run's report again, the last run's if none is named, and say how the run ended.
@@ -64,7 +64,7 @@ def report(run: str) -> int:
     return 0 if said["succeeded"] else 1
 
 
-@pic4ser.command("verify-journal")
+@pic4ser.command("verify-journal", short_help="Look for edits in a run's journals.")
 @click.argument("run", default="", required=False)
 @click.option("--seal", default="", help="The seal that the run printed: finds an edit that was recomputed, too.")
 def verify_journal(run: str, seal: str) -> int:

@@ -10,7 +10,7 @@ LAB = "parameters/lab"
 """The site that commands mean when they are not told: the safe one."""
 
 
-@click.group()
+@click.group(short_help="Rehearse: machines in containers.")
 def lab() -> None:
     """The rehearsal lab: machines in containers that the runbook takes for real ones.
 

@@ -47,7 +47,7 @@ def _site_options(command: _Command) -> _Command:
     return command
 
 
-@click.command()
+@click.command(short_help="Show what `run` would do.")
 @_site_options
 def plan(**asked: Any) -> int:
     """Show what `run` would do to a site, with the differences in files; change nothing.
@@ -57,7 +57,7 @@ def plan(**asked: Any) -> int:
     return _without_change(_Asked(**asked), "plan")
 
 
-@click.command()
+@click.command(short_help="Ask for every wanted state.")
 @_site_options
 def verify(**asked: Any) -> int:
     """Ask a site for every state that the runbook wants; change nothing.
@@ -67,7 +67,7 @@ def verify(**asked: Any) -> int:
     return _without_change(_Asked(**asked), "verify")
 
 
-@click.command()
+@click.command(short_help="Bring a site there, and prove it.")
 @_site_options
 @click.option("--prove", is_flag=True, help="Repeat the proofs (pods that show it works) even if nothing changes.")
 @click.option("--yes", is_flag=True, help="Do not ask, where the site wants its plan to be confirmed.")
@@ -139,8 +139,10 @@ def _lock(site: Site, run_id: str, given: dict[str, str]) -> Iterator[None]:
     password = partial(given.__getitem__, site.first.name) if site.first.name in given else None
     host = Host(site.first, password=password)
     try:
-        with SiteLock(host, run_id=run_id, who=f"{getpass.getuser()}@{socket.gethostname()}"):
+        with SiteLock(host, run_id=run_id, who=f"{getpass.getuser()}@{socket.gethostname()}", site=site.name) as lock:
             yield
+            if lock.lost:
+                click.echo(f"The site's lock was lost on the way: {lock.lost}", err=True)
     finally:
         host.close()
 
@@ -149,7 +151,9 @@ def _confirmed(result: RunResult, asked: _Asked) -> bool:
     """Whether the person who saw the plan says yes. Raises Abort on Ctrl-C, there or in the plan."""
     from pic4ser_lib.runbook import summary
 
-    click.echo("\n".join(summary.plan(result) if result.succeeded else summary.overview(result)))
+    summary.show_plan(result)
+    if not result.succeeded:
+        click.echo("\n".join(["", *summary.overview(result)]))
     if result.interrupted:
         raise click.Abort
     return click.confirm(f"Do this to {asked.site}?", default=False, err=True)
@@ -163,7 +167,8 @@ def _told(result: RunResult, site: Site, asked: _Asked) -> int:
     if asked.as_json:
         for entry in report.entries(result.folder):
             click.echo(json.dumps(entry, ensure_ascii=False))
-    lines = summary.plan(result) if result.mode.value == "plan" else []
-    lines += ["", *summary.overview(result), *summary.last_lines(result, site=asked.site, seal=seal)]
-    click.echo("\n".join(lines).strip(), err=asked.as_json)
+    elif result.mode == "plan":
+        summary.show_plan(result)
+    lines = ["", *summary.overview(result), *summary.last_lines(result, site=asked.site, seal=seal)]
+    click.echo("\n".join(lines), err=asked.as_json)
     return 130 if result.interrupted else 0 if result.succeeded else 1

@@ -206,6 +206,7 @@ class _Child:
     def standing(self) -> Standing:
         seconds = self._seconds if self.code is not None else time.monotonic() - self._started
         said = self._said[-1] if self._said else "starts"
+        said = f"stops when this has ended (Ctrl-C again: at once): {said}" if self.interrupted else said
         standing = Standing(self.launch, State.RUNNING, seconds, said, self._journal.counts)
         return standing if self.code is None else self._ended(standing)
 

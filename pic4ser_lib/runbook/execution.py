@@ -22,6 +22,8 @@ from types import FrameType
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
+PATIENCE = 300
+"""Seconds for a kernel to start and to say that a cell is done, on a machine that is busy building something."""
 STARTER = "PIC4SER_STARTED_BY"
 """The environment's name for the process id whose death ends this process."""
 
@@ -51,7 +53,7 @@ def execute(source: Path, target: Path, parameters: dict[str, str], folder: Path
         with _signals(manager) as interrupted:
             execute_notebook(
                 source, unfinished, parameters, kernel_name="python3", km=manager,
-                progress_bar=False, stderr_file=sys.stderr,
+                progress_bar=False, stderr_file=sys.stderr, start_timeout=PATIENCE, iopub_timeout=PATIENCE,
             )  # fmt: skip
         return 0
     except PapermillExecutionError as error:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
-from pic4ser_lib.display import outcomes, printable, record_lines
+from pic4ser_lib.display import Table, printable, record_lines
 from pic4ser_lib.runbook.batch import Standing, State
 from pic4ser_lib.runbook.report import counted, records_of
 from pic4ser_lib.runbook.walk import RunResult
-from pic4ser_lib.steps import Mode, Outcome
+from pic4ser_lib.steps import Mode, Outcome, Record
 
 
 def overview(result: RunResult) -> list[str]:
@@ -25,15 +28,32 @@ def overview(result: RunResult) -> list[str]:
 
 def plan(result: RunResult) -> list[str]:
     """What apply would do: every step that is not already so, with its actions and diffs; the rest is counted."""
-    lines: list[str] = []
-    for standing in result.standings:
-        records = records_of(standing.launch.journal)
-        open_ones = [record for record in records if record.outcome is not Outcome.OK]
+    return [line for head, records in _open(result) for line in (head, *chain(*map(record_lines, records)))]
+
+
+def show_plan(result: RunResult) -> None:
+    """The same for whoever reads standard output: tables in colour on a terminal, plain lines where it is piped."""
+    if not sys.stdout.isatty():
+        print("\n".join(plan(result)))
+        return
+    from rich.console import Console
+
+    console = Console()
+    for head, records in _open(result):
+        console.print(f"\n{head}", style="bold", markup=False)
         if records:
-            count = outcomes(records).get(Outcome.OK, 0)
-            lines += [f"{standing.launch.label}: {len(open_ones)} to do or to look at, {count} already so"]
-        lines += [line for record in open_ones for line in record_lines(record)]
-    return lines
+            console.print(Table(records, result.mode))
+
+
+def _open(result: RunResult) -> Iterator[tuple[str, tuple[Record, ...]]]:
+    """Each notebook's heading, and its records that are not already so."""
+    for standing in result.standings:
+        if records := records_of(standing.launch.journal):
+            left = tuple(record for record in records if record.outcome is not Outcome.OK)
+            yield (
+                f"{standing.launch.label}: {len(left)} to do or to look at, {len(records) - len(left)} already so",
+                left,
+            )
 
 
 def last_lines(result: RunResult, *, site: str, seal: str) -> list[str]:
