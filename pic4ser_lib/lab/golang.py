@@ -106,6 +106,9 @@ def _build(name: str, entry: Mapping[str, Any], into: Path, *, minimum: str) -> 
     go = toolchain(minimum)
     env = {**environment(root), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": _cgo(entry)}
     flags = ["-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {entry.get('ldflags', '')}".strip(), *_tags(entry)]
+    scratch = into / ".scratch"  # Go's own, so that it goes with the folder when the build is killed
+    scratch.mkdir()
+    env["GOTMPDIR"] = str(scratch)
     with cache.lock(root, "go-build-cache", shared=True):
         # All in one command: the last link of one program and the compiling of the next overlap.
         _go(name, [go, "build", *flags, "-o", f"{into}/", *entry["programs"].values()], env=env, cwd=folder)
@@ -113,6 +116,7 @@ def _build(name: str, entry: Mapping[str, Any], into: Path, *, minimum: str) -> 
             (into / _default_name(name, package)).rename(into / program)
         for target, path in entry.get("files", {}).items():
             _copy_of_module(name, entry, path, into / target, go=go, env=env)
+    cache.remove(scratch)
 
 
 def _default_name(name: str, package: str) -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -20,6 +22,7 @@ from pic4ser_lib.lab.pins import Pins
 from pic4ser_lib.lab.recipes import Made, Recipe
 
 _OWNER = "pic4ser rehearsal lab"
+_KEYRINGS = "pic4ser-gpg-"
 
 
 def signing_recipe() -> Recipe:
@@ -119,8 +122,16 @@ def _make_key(into: Path) -> None:
 @contextmanager
 def _keyring() -> Iterator[list[str | Path]]:
     # A folder with a short path: gpg's sockets allow no long one. Its agent is told to go before the folder does.
-    with tempfile.TemporaryDirectory(prefix="pic4ser-gpg-", dir="/tmp") as home:
+    _remove_dead_keyrings()
+    with tempfile.TemporaryDirectory(prefix=f"{_KEYRINGS}{os.getpid()}-", dir="/tmp") as home:
         try:
             yield ["gpg", "--batch", "--quiet", "--homedir", home, "--pinentry-mode", "loopback", "--passphrase", ""]
         finally:
             subprocess.run(["gpgconf", "--homedir", home, "--kill", "all"], check=False)
+
+
+def _remove_dead_keyrings() -> None:
+    # A killed build could not remove its own, with the secret key in it.
+    for home in Path("/tmp").glob(f"{_KEYRINGS}*"):
+        if not Path(f"/proc/{home.name.removeprefix(_KEYRINGS).partition('-')[0]}").exists():
+            shutil.rmtree(home, ignore_errors=True)
