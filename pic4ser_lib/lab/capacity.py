@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pic4ser_lib.errors import LabError
 
 NODE_BYTES = 900_000_000  # one node with its share of a cluster, measured; see README
+_INOTIFY_MOST = Path("/proc/sys/fs/inotify/max_user_instances")
 MIRROR_BYTES = 100_000_000
 NODE_DISK_BYTES = 3_000_000_000
-INOTIFY_PER_NODE = 35  # systemd, kubelet, containerd, kube-proxy and the pods of one node
+INOTIFY_PER_NODE = 30  # systemd, kubelet, containerd, kube-proxy and pods; 29 on a control plane, all of them root's
 PROGRAMS = {
     "podman": "podman", "runc": "runc", "skopeo": "skopeo", "ssh-keygen": "openssh-client", "ip": "iproute2",
 }  # fmt: skip
@@ -21,13 +23,14 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the machine has. `overlay` says that the state folder is itself on an overlay file system."""
+    """What the machine has left. `overlay` says that the state folder is itself on an overlay file system."""
 
     root: bool
     missing_programs: tuple[str, ...]
     memory_bytes: int
     disk_bytes: int
     inotify_instances: int
+    inotify_most: int = 128
     overlay: bool = False
 
 
@@ -39,21 +42,22 @@ def seen(state: Path) -> Capacity:
         missing_programs=tuple(name for name in PROGRAMS if shutil.which(name, path=_path()) is None),
         memory_bytes=_available_memory(),
         disk_bytes=shutil.disk_usage(there).free,
-        inotify_instances=int(Path("/proc/sys/fs/inotify/max_user_instances").read_text()),
+        inotify_instances=int(_INOTIFY_MOST.read_text()) - _inotify_used(),
+        inotify_most=int(_INOTIFY_MOST.read_text()),
         overlay=file_system(there, Path("/proc/self/mounts").read_text()) == "overlay",
     )
 
 
-def require(machine: Capacity, *, new_nodes: int, all_nodes: int) -> None:
-    """Raises LabError with everything that is missing for so many nodes, of which some may run already."""
-    missing = shortcomings(machine, new_nodes=new_nodes, all_nodes=all_nodes)
+def require(machine: Capacity, *, new_nodes: int) -> None:
+    """Raises LabError with everything that is missing for so many more nodes."""
+    missing = shortcomings(machine, new_nodes=new_nodes)
     if missing:
         raise LabError(
             what="start", seen="; ".join(seen for seen, _ in missing), remedy=" ".join(m for _, m in missing)
         )
 
 
-def shortcomings(machine: Capacity, *, new_nodes: int, all_nodes: int) -> list[tuple[str, str]]:
+def shortcomings(machine: Capacity, *, new_nodes: int) -> list[tuple[str, str]]:
     """Pairs of what is missing and what to do about it."""
     found = []
     if not machine.root:
@@ -66,7 +70,7 @@ def shortcomings(machine: Capacity, *, new_nodes: int, all_nodes: int) -> list[t
             ("the lab's state would be on an overlay file system, where containerd cannot work",
              "Set XDG_STATE_HOME to a folder on ext4 or xfs.")
         )  # fmt: skip
-    return found + _too_little(machine, new_nodes, all_nodes)
+    return found + _too_little(machine, new_nodes)
 
 
 def file_system(path: Path, mounts: str) -> str:
@@ -76,9 +80,9 @@ def file_system(path: Path, mounts: str) -> str:
     return max(holders)[1] if holders else ""
 
 
-def _too_little(machine: Capacity, new_nodes: int, all_nodes: int) -> list[tuple[str, str]]:
+def _too_little(machine: Capacity, new_nodes: int) -> list[tuple[str, str]]:
     memory = new_nodes * NODE_BYTES + (MIRROR_BYTES if new_nodes else 0)
-    disk, watches = new_nodes * NODE_DISK_BYTES, all_nodes * INOTIFY_PER_NODE
+    disk, watches = new_nodes * NODE_DISK_BYTES, new_nodes * INOTIFY_PER_NODE
     found = []
     if memory > machine.memory_bytes:
         fitting = max(0, (machine.memory_bytes - MIRROR_BYTES) // NODE_BYTES)
@@ -88,9 +92,9 @@ def _too_little(machine: Capacity, new_nodes: int, all_nodes: int) -> list[tuple
         seen = f"{new_nodes} nodes need {_gb(disk)} of disk and {_gb(machine.disk_bytes)} is free"
         found.append((seen, "Make room, or set XDG_STATE_HOME to a folder on a larger disk."))
     if watches > machine.inotify_instances:
-        seen = f"{all_nodes} nodes need {watches} inotify instances and fs.inotify.max_user_instances is "
-        remedy = f"sysctl -w fs.inotify.max_user_instances={max(512, 2 * watches)}."
-        found.append((f"{seen}{machine.inotify_instances}", remedy))
+        seen = f"{new_nodes} nodes need {watches} inotify instances and {max(0, machine.inotify_instances)} are free"
+        remedy = f"sysctl -w fs.inotify.max_user_instances={max(512, 2 * (machine.inotify_most + watches))}."
+        found.append((seen, remedy))
     return found
 
 
@@ -102,6 +106,16 @@ def _available_memory() -> int:
     lines = Path("/proc/meminfo").read_text().splitlines()
     kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
     return kilobytes["MemAvailable"] * 1024
+
+
+def _inotify_used() -> int:
+    # The limit counts per user: root's containers and root's services share one.
+    used = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if process.stat().st_uid == 0:
+                used += sum(fd.readlink().name == "anon_inode:inotify" for fd in (process / "fd").iterdir())
+    return used
 
 
 def _path() -> str:

@@ -1,4 +1,4 @@
-"""The lab as a whole: up, down, status, shell. Its door: cli.py calls these four and nothing else of lab/.
+"""The lab as a whole: up, down, status, shell. Its door: cli.py calls these and nothing else of lab/.
 
 `up` may be called in any state and ends in the same one; `down` may be called in any state and leaves nothing but the
 cache, the lab's SSH keys, and the host as it was.
@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pic4ser_lib.errors import LabError
+from pic4ser_lib.errors import LabError, PicError
 from pic4ser_lib.lab import capacity, hoststate, identity, leftovers, network, sitefolder, state
+from pic4ser_lib.lab.like import like
 from pic4ser_lib.lab.mirror import Mirror, storage_for
 from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec, until
 from pic4ser_lib.lab.podman import Container, ContainerNode, containers, memory_bytes, podman, remove
@@ -27,6 +28,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
+__all__ = ["Member", "Status", "down", "like", "shell", "status", "up"]
 Tell = Callable[[str], None]
 STAGE = "cluster"
 _BOOT_SECONDS = 90.0
@@ -70,7 +72,7 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
         seen = containers()
         since = _one_lab(home, nodes, seen)
         new = [node for node in nodes if node.container not in seen or not seen[node.container].alive]
-        capacity.require(capacity.seen(home), new_nodes=len(new), all_nodes=len(nodes))
+        capacity.require(capacity.seen(home), new_nodes=len(new))
         made = _built(progress)
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
@@ -96,7 +98,7 @@ def down(*, tell: Tell) -> list[str]:
         if seen:
             progress.tell("lab", f"down: remove {len(seen)} containers")
         remove(list(seen))
-        return network.remove() + [line for home in homes for line in _cleared(home, tell)]
+        return network.remove() + [line for home in homes for line in _cleared(home, progress)]
 
 
 def status() -> Status:
@@ -233,21 +235,21 @@ def _silent(address: str) -> str:
         return f"port 22: {error}"
 
 
-def _cleared(home: Path, tell: Tell) -> list[str]:
+def _cleared(home: Path, progress: Progress) -> list[str]:
+    progress.tell("lab", "down: delete the nodes' data")
     leftovers.unmount(home)
-    for folder in [path for path in (home / "nodes").glob("*") if path.is_dir()]:
-        shutil.rmtree(folder)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(shutil.rmtree, [path for path in (home / "nodes").glob("*") if path.is_dir()]))
     shutil.rmtree(home / "mirror", ignore_errors=True)
     (home / "lab.json").unlink(missing_ok=True)
-    before = hoststate.load(home / "hoststate.json")
-    if before is None:
-        (home / "hoststate.json").unlink(missing_ok=True)
-        return []
-    for line in hoststate.restore(before):
-        tell(f"host: {line}")
-    now = hoststate.seen()
-    (home / "hoststate.json").unlink(missing_ok=True)
-    return hoststate.disturbed(before, now)
+    progress.tell("lab", "down: put the host's settings back")
+    kept = home / "hoststate.json"
+    before = hoststate.load(kept)
+    for line in hoststate.restore(before) if before else []:
+        progress.tell("host", f"sysctl: {line}")
+    found = hoststate.disturbed(before, hoststate.seen()) if before else []
+    kept.unlink(missing_ok=True)
+    return found
 
 
 def _home_of(seen: dict[str, Container]) -> Path:
@@ -284,4 +286,7 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except PicError as error:
+        sys.exit(f"{error}")

@@ -7,14 +7,14 @@ lab is not there cannot be loaded, and nobody sends anything to its addresses.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import state
-from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, SUBNET, NodeSpec
+from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, MIRROR, SUBNET, NodeSpec
 
 LOCAL = "local.yaml"
 DEFAULT = Path("parameters/lab")
@@ -38,8 +38,7 @@ def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     if wrong := [f"{node.name} has {node.address or 'no address'}" for node in nodes if not _ours(node.address)]:
         seen = f"{', '.join(wrong)}; the lab's nodes live in {SUBNET} from {FIRST_NODE_ADDRESS} on"
         raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
-    if not nodes or len({node.address for node in nodes}) < len(nodes):
-        seen = "no nodes" if not nodes else "two nodes have the same address"
+    if seen := _unfit(nodes):
         raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
     return nodes
 
@@ -81,6 +80,14 @@ def machine_id(paths: Iterable[Path] = (Path("/etc/machine-id"), Path("/var/lib/
             return known
     seen = "/etc/machine-id is missing or empty"
     raise LabError(what="bind the lab to this machine", seen=seen, remedy="systemd-machine-id-setup")
+
+
+def _unfit(nodes: Sequence[NodeSpec]) -> str:
+    if not nodes:
+        return "no nodes"
+    if any(node.container == MIRROR for node in nodes):
+        return "a node has the name of the lab's mirror"
+    return "two nodes have the same address" if len({node.address for node in nodes}) < len(nodes) else ""
 
 
 def _ours(address: str) -> bool:

@@ -16,22 +16,22 @@ ENOUGH = Capacity(
 
 
 def test_a_machine_of_eight_gigabytes_holds_three_nodes() -> None:
-    assert shortcomings(ENOUGH, new_nodes=3, all_nodes=3) == []
+    assert shortcomings(ENOUGH, new_nodes=3) == []
 
 
 def test_more_nodes_than_memory_allows_are_refused_with_the_figure() -> None:
     with pytest.raises(LabError, match=r"12 nodes need 10.9 GB of memory and 8.0 GB is free.* room for 8"):
-        require(replace(ENOUGH, inotify_instances=999), new_nodes=12, all_nodes=12)
+        require(replace(ENOUGH, inotify_instances=999), new_nodes=12)
 
 
 def test_nodes_that_run_already_need_no_more_memory() -> None:
-    assert shortcomings(replace(ENOUGH, memory_bytes=0, disk_bytes=0), new_nodes=0, all_nodes=3) == []
+    assert shortcomings(replace(ENOUGH, memory_bytes=0, disk_bytes=0), new_nodes=0) == []
 
 
 def test_many_nodes_need_more_inotify_instances_than_the_kernel_gives() -> None:
-    ((what, remedy),) = shortcomings(ENOUGH, new_nodes=4, all_nodes=4)
-    assert "4 nodes need 140 inotify instances and fs.inotify.max_user_instances is 128" in what
-    assert remedy == "sysctl -w fs.inotify.max_user_instances=512."
+    ((what, remedy),) = shortcomings(ENOUGH, new_nodes=5)
+    assert "5 nodes need 150 inotify instances and 128 are free" in what
+    assert remedy == "sysctl -w fs.inotify.max_user_instances=556."
 
 
 def test_everything_that_is_missing_is_said_at_once() -> None:
@@ -39,9 +39,9 @@ def test_everything_that_is_missing_is_said_at_once() -> None:
         root=False, missing_programs=("podman", "ssh-keygen"), memory_bytes=0, disk_bytes=0, inotify_instances=8,
         overlay=True,
     )  # fmt: skip
-    assert len(shortcomings(poor, new_nodes=1, all_nodes=1)) == 6
+    assert len(shortcomings(poor, new_nodes=1)) == 6
     with pytest.raises(LabError, match="apt-get install openssh-client podman"):
-        require(poor, new_nodes=1, all_nodes=1)
+        require(poor, new_nodes=1)
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,4 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     machine = seen(tmp_path / "not" / "there" / "yet")
     assert machine.memory_bytes > 0
     assert machine.disk_bytes > 0
+    assert machine.inotify_instances <= machine.inotify_most

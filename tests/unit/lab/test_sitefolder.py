@@ -36,6 +36,11 @@ def test_two_nodes_with_one_address_are_refused(tmp_path: Path) -> None:
         sitefolder.nodes_of(_site(tmp_path / "s", a="10.83.17.11", b="10.83.17.11"))
 
 
+def test_a_node_cannot_be_called_like_the_mirror(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="name of the lab's mirror"):
+        sitefolder.nodes_of(_site(tmp_path / "s", mirror="10.83.17.11"))
+
+
 def test_a_relative_folder_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     site = _site(tmp_path / "parameters" / "s", bonnie="10.83.17.11")
     (tmp_path / "notebooks").mkdir()
