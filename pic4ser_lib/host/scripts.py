@@ -75,7 +75,7 @@ class Driver:
             f'*"#END-{self.nonce}") eval "$unit" </dev/null;; *) exit 97;; esac; done'
         )
         first = f'export LC_ALL=C.UTF-8 PATH={_PATH}; umask 022; cd /; trap "" HUP'
-        return f"{first}; {wait}; {_say('READY', self.nonce)}; {loop}"
+        return f"{first}; {wait}; {_say('READY', self.nonce)}; exec 2>/dev/null; {loop}"
 
     def framed(self, unit: str) -> bytes:
         """A unit as it is sent: its length, its text, and the mark without which it is not evaluated."""
@@ -91,7 +91,7 @@ def _say(word: str, nonce: str) -> str:
 
 _QUESTION = r"""
 q() {
-  { said=$( { eval "$2"; } 2>&1 1>&3 3>&- ); } 3>&1
+  { said=$(exec 2>&1 1>&3 3>&-; eval "$2"); } 3>&1
   code=$?
   printf '\n%s %s %s\n' NONCE "$1" "$code"
   [ "$code" -eq 0 ] && return
@@ -106,7 +106,8 @@ def question_unit(scripts: Sequence[str], nonce: str, *, timeout: float) -> str:
     """All snippets, each in its own subshell, ended by the node itself when `timeout` seconds have passed."""
     calls = [f"q {index} {shlex.quote(script)}" for index, script in enumerate(scripts)]
     body = _QUESTION.replace("NONCE", nonce).replace("LIMIT", str(TAIL_BYTES)) + "\n".join(calls)
-    return f"{_bounded(body, timeout)} </dev/null 2>/dev/null\nprintf '\\n%s end %s\\n' {nonce} $?"
+    said = f"printf '\\n%s %s %s\\n' {nonce}"
+    return f"{said} begin 0\n{_bounded(body, timeout)} </dev/null\n{said} end $?"
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,14 @@ class Failure:
 
 def answers(raw: bytes, nonce: str, count: int) -> list[str] | Failure:
     """The snippets' outputs, or the first failure. `raw` reaches up to and including the line of the end mark."""
-    pattern = re.compile(rb"\n%s (\d+|end) (\d+)\n" % nonce.encode())
+    pattern = re.compile(rb"\n%s (\d+|begin|end) (\d+)\n" % nonce.encode())
     found: list[str] = []
     start = 0
     for mark in pattern.finditer(raw):
         text = raw[start : mark.start()]
         start = mark.end()
+        if mark[1] == b"begin":
+            continue
         if mark[1] == b"end":
             return found if len(found) == count else Failure(len(found), int(mark[2]), _text(text[-TAIL_BYTES:]))
         if mark[2] != b"0":

@@ -46,9 +46,9 @@ def node() -> Node:
 
 
 @pytest.fixture(scope="session")
-def outside(node: Node) -> Iterator[Outside]:
+def outside(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outside]:
     """The second way to the node; at the end of the tests all they made there is gone."""
-    way = Outside(node)
+    way = Outside(node, tmp_path_factory.mktemp("ssh") / "control")
     way.run(f"rm -rf {MADE} && mkdir -p {MADE}")
     before = way.run("find /var/lib/pic4ser -type f 2>/dev/null | sort || true")
     yield way
@@ -56,6 +56,7 @@ def outside(node: Node) -> Iterator[Outside]:
     ours = sorted(set(after.splitlines()) - set(before.splitlines()))
     assert all(path.startswith("/var/lib/pic4ser/backup/etc/pic4ser-tests/") for path in ours), ours
     way.run(f"rm -rf {MADE} /var/lib/pic4ser/backup{MADE}")
+    way.close()
 
 
 @pytest.fixture

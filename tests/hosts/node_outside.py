@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from pic4ser_lib.site import Node
 from pic4ser_lib.steps import Secret
@@ -19,12 +20,14 @@ class Outside:
     """The node as OpenSSH and sudo show it, for setting things up and for judging what the library did."""
 
     node: Node
+    control: Path
 
     def command(self, script: str) -> list[str]:
         """The words that run `script` as root on the node."""
         ssh = self.node.ssh
         options = ["-F", "none", "-i", str(ssh.key), "-p", str(ssh.port), "-o", "BatchMode=yes"]
         options += ["-o", f"UserKnownHostsFile={ssh.known_hosts}", "-o", "StrictHostKeyChecking=yes"]
+        options += ["-o", "ControlMaster=auto", "-o", f"ControlPath={self.control}", "-o", "ControlPersist=60"]
         quoted = script.replace("'", "'\"'\"'")
         return ["ssh", *options, f"{ssh.user}@{self.node.address}", f"sudo bash -c '{quoted}'"]
 
@@ -37,6 +40,11 @@ class Outside:
     def start(self, script: str) -> subprocess.Popen[str]:
         """`script` at work on the node, for the caller to end."""
         return subprocess.Popen(self.command(script), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+
+    def close(self) -> None:
+        """End the connection that all of this shared."""
+        words = self.command("true")[:-1]
+        subprocess.run([*words[:-1], "-O", "exit", words[-1]], capture_output=True, timeout=60)
 
 
 def no_secret(secret: Secret) -> str:
