@@ -77,7 +77,7 @@ def verify_journal(run: str, seal: str) -> int:
 
     folder = pages.run_folder(run)
     verdicts = verify_run(folder, seal=seal)
-    click.echo("\n".join([f"{folder}:", *map(str, verdicts)]))
+    click.echo("\n".join([f"{folder}:", *(map(str, verdicts) if verdicts else ["no journal was written"])]))
     return 0 if verdicts and all(verdict.good for verdict in verdicts) else 1
 
 

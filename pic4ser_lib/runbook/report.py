@@ -46,7 +46,7 @@ def write(result: RunResult, site: Site) -> str:
         "succeeded": result.succeeded,
         "interrupted": result.interrupted,
         "stopped": result.stopped,
-        "left_out": list(result.left_out),
+        "left_out": dict(result.left_out),
         "stand_ins": [_plain(stand_in) for stand_in in site.stand_ins],
         "notebooks": [_as_data(standing, result.folder) for standing in result.standings],
     }
@@ -129,8 +129,7 @@ def headline(run: dict[str, Any]) -> str:
     """How a run ended, in a sentence or two."""
     verdict = "all proven" if run["succeeded"] else "stopped by Ctrl-C" if run["interrupted"] else "not all is proven"
     parts = [f"{run['mode']} of {run['site']}, ended {run['ended']} after {run['seconds']} s: {verdict}."]
-    if run["left_out"]:
-        parts.append(f"Left out after a failure: {', '.join(run['left_out'])}.")
+    parts += [f"Left out: {node}, after {why}" for node, why in run["left_out"].items()]
     return " ".join([*parts, run["stopped"]]).strip()
 
 

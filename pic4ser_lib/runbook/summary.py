@@ -22,7 +22,7 @@ def overview(result: RunResult) -> list[str]:
     table = ["  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])).rstrip()
              for row in rows]  # fmt: skip
     failures = [f"{s.launch.label}: {printable(s.error)}" for s in result.failed]
-    left_out = [f"Left out after that: {', '.join(result.left_out)}."] if result.left_out else []
+    left_out = [f"Left out: {node}, after {printable(why)}" for node, why in result.left_out.items()]
     return [*table, *([""] if failures else []), *failures, *left_out, *([result.stopped] if result.stopped else [])]
 
 
@@ -83,8 +83,8 @@ def _state(standing: Standing) -> str:
 
 
 def _next(result: RunResult, site: str) -> str:
-    if result.interrupted or (result.mode is Mode.APPLY and not result.succeeded):
-        return f"pic4ser {'run' if result.mode is Mode.APPLY else result.mode.value} {site}"
-    verbs = {Mode.PLAN: "run", Mode.APPLY: "verify", Mode.VERIFY: "report" if result.succeeded else "plan"}
-    verb = verbs[result.mode]
-    return f"pic4ser report {nearest(result.folder)}" if verb == "report" else f"pic4ser {verb} {site}"
+    if result.mode is Mode.VERIFY and not result.interrupted:
+        return f"pic4ser report {nearest(result.folder)}" if result.succeeded else f"pic4ser plan {site}"
+    if result.succeeded:
+        return f"pic4ser {'run' if result.mode is Mode.PLAN else 'verify'} {site}"
+    return f"pic4ser {'run' if result.mode is Mode.APPLY else result.mode.value} {site}"

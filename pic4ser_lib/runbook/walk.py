@@ -11,9 +11,9 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from pic4ser_lib.steps import Mode
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. `standings` has every notebook process in order, also those that were not started."""
+    """How a run ended. `standings` has every notebook process in order, also those that were not started.
+
+    `left_out` maps each node that failed to the reason; `stopped` says why nothing more could follow.
+    """
 
     run_id: str
     site: str
@@ -34,14 +37,14 @@ class RunResult:
     folder: Path
     seconds: float
     standings: tuple[Standing, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
     stopped: str = ""
     interrupted: bool = False
 
     @property
     def succeeded(self) -> bool:
         """Whether every notebook recorded that it is done, on every node."""
-        return bool(self.standings) and all(standing.state is State.DONE for standing in self.standings)
+        return bool(self.standings) and not self.left_out and all(x.state is State.DONE for x in self.standings)
 
     @property
     def failed(self) -> tuple[Standing, ...]:
@@ -66,22 +69,23 @@ def run(
 
     `node` narrows the steps on nodes to one ("*": all); `jobs` is how many notebooks may run side by side (0: two a
     core, at least four: they mostly wait for their nodes); `ask` is the socket that answers for passwords.
-    In apply, a node that fails is left out of what follows and a notebook of the whole cluster that fails ends the
-    run; plan and verify look at everything, and leave out only what cannot be reached. Raises SiteError before
+    In apply, a node that fails is left out of what follows (a notebook of the whole cluster runs again without it),
+    and any other failure ends the run; plan and verify look at everything, and leave out only what cannot be reached.
+    Nothing goes on without the first control plane. Raises SiteError before
     anything is started. Ctrl-C, SIGTERM and SIGHUP stop between two actions: the result says what is done.
     """
     site.select(node)  # raises for a name that is none
     run_id, at_once = run_id or new_run_id(), jobs or max(4, 2 * (os.cpu_count() or 1))
-    walk = _Walk(site, mode, (out / run_id).resolve(), house_of(site.path), node, at_once)
-    environment = _environment(run_id, mode, walk.folder, prove=prove, ask=ask)
+    folder = (out / run_id).resolve()
+    environment = _environment(run_id, mode, folder, prove=prove, ask=ask)
+    walk = _Walk(site, mode, folder, house_of(site.path), node, at_once, environment, tell)
     for name in ("journal", "notebooks"):
-        (walk.folder / name).mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
     started = time.monotonic()
     with _signals_interrupt():
-        state = _walked(walk, notebooks, environment, tell)
-    result = RunResult(run_id, site.name, mode, walk.folder, time.monotonic() - started, tuple(state.standings),
-                       tuple(state.left_out), state.stopped, state.interrupted)  # fmt: skip
-    return result
+        state = _walked(walk, notebooks)
+    return RunResult(run_id, site.name, mode, folder, time.monotonic() - started, tuple(state.standings),
+                     state.left_out, state.stopped, state.interrupted)  # fmt: skip
 
 
 def new_run_id() -> str:
@@ -114,38 +118,48 @@ class _Walk:
     house: Path
     node: str
     at_once: int
+    environment: dict[str, str]
+    tell: Tell
 
 
 @dataclass
 class _State:
-    """What is known on the way: everything that ran, who is left out, and why nothing more runs."""
+    """What is known on the way: everything that ran, who is left out and why, and why nothing more runs."""
 
-    standings: list[Standing]
-    left_out: list[str]
+    standings: list[Standing] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
     interrupted: bool = False
 
 
-def _walked(walk: _Walk, notebooks: Sequence[Notebook], environment: dict[str, str], tell: Tell) -> _State:
-    state = _State([], [])
+def _walked(walk: _Walk, notebooks: Sequence[Notebook]) -> _State:
+    state = _State()
     for position, notebook in enumerate(notebooks):
         launches = _launches(walk, notebook)
-        later = [Standing(launch) for book in notebooks[position + 1 :] for launch in _launches(walk, book)]
         if state.stopped or state.interrupted:
             state.standings += map(Standing, launches)
             continue
-        out = [Standing(x, State.LEFT_OUT) for x in launches if x.node in state.left_out]
-        todo = [launch for launch in launches if launch.node not in state.left_out]
-        done = [*state.standings, *out]
-        env = {**environment, "PIC4SER_WITHOUT": ",".join(state.left_out)}
-        ended = go(todo, at_once=walk.at_once, environment=env, folder=walk.house,
-                   tell=_telling(tell, done, later))  # fmt: skip
-        state.standings += [*out, *ended]
-        state.interrupted = any(x.state in (State.STOPPED, State.WAITING, State.RUNNING) for x in ended)
-        state.left_out += [x.launch.node for x in ended if x.launch.node and _leaves_out(x, walk.mode)]
-        state.stopped = _why_stop(walk, ended, state.left_out)
-    tell(state.standings)
+        later = [Standing(launch) for book in notebooks[position + 1 :] for launch in _launches(walk, book)]
+        state.standings += _passed(walk, state, launches, later)
+    walk.tell(state.standings)
     return state
+
+
+def _passed(walk: _Walk, state: _State, launches: Sequence[Launch], later: Sequence[Standing]) -> list[Standing]:
+    """One notebook, on all its nodes; once more without the nodes at which a notebook of the whole cluster failed."""
+    out = [Standing(x, State.LEFT_OUT) for x in launches if x.node in state.left_out]
+    todo = [launch for launch in launches if launch.node not in state.left_out]
+    while True:
+        environment = {**walk.environment, "PIC4SER_WITHOUT": ",".join(state.left_out)}
+        tell = _telling(walk.tell, [*state.standings, *out], later)
+        ended = go(todo, at_once=walk.at_once, environment=environment, folder=walk.house, tell=tell)
+        state.interrupted = any(x.state in (State.STOPPED, State.WAITING, State.RUNNING) for x in ended)
+        blamed = {node: why for x in ended for node, why in _blamed(walk, x).items() if node not in state.left_out}
+        state.left_out |= blamed
+        state.stopped = "" if state.interrupted else _why_stop(walk, ended, blamed)
+        of_the_cluster = bool(todo) and not todo[0].node
+        if state.stopped or state.interrupted or not (blamed and of_the_cluster):
+            return [*out, *ended]
 
 
 def _telling(tell: Tell, before: Sequence[Standing], after: Sequence[Standing]) -> Tell:
@@ -176,24 +190,40 @@ def _as_seen_from(house: Path, path: Path) -> str:
     return str(path.relative_to(house)) if path.is_relative_to(house) else str(path)
 
 
-def _leaves_out(standing: Standing, mode: Mode) -> bool:
-    failed = standing.state is State.FAILED
-    return failed and (mode is Mode.APPLY or _unreachable(standing))
+def _blamed(walk: _Walk, standing: Standing) -> dict[str, str]:
+    """The nodes that a failure leaves out of what follows, each with the reason.
+
+    Every error that concerns a node has the node's name at the beginning of a line: `kitt: swap.off: wanted ...`.
+    """
+    if standing.state is not State.FAILED:
+        return {}
+    names = [standing.launch.node] if standing.launch.node else [node.name for node in walk.site.nodes]
+    reasons = {name: _reason(name, standing.error) for name in names}
+    if standing.launch.node:
+        reasons = {name: reason or standing.error for name, reason in reasons.items()}
+    counts = walk.mode is Mode.APPLY
+    return {name: f"{standing.launch.notebook}: {reason}" for name, reason in reasons.items()
+            if reason and (counts or _UNREACHABLE in reason)}  # fmt: skip
 
 
-def _unreachable(standing: Standing) -> bool:
-    return standing.error_name == "Unreachable" or "not reachable over SSH" in standing.error
+_UNREACHABLE = "not reachable over SSH"
 
 
-def _why_stop(walk: _Walk, ended: Sequence[Standing], left_out: Sequence[str]) -> str:
-    first = walk.site.first.name
-    if first in left_out:
+def _reason(node: str, error: str) -> str:
+    """The first line of an error that begins with the node's name, if there is one."""
+    lines = (line.strip() for line in error.splitlines())
+    return next((line for line in lines if line.startswith((f"{node}: ", f"{node} ("))), "")
+
+
+def _why_stop(walk: _Walk, ended: Sequence[Standing], blamed: Collection[str]) -> str:
+    """Why nothing of the runbook can follow; empty if something can."""
+    first, failed = walk.site.first.name, [x for x in ended if x.state is State.FAILED]
+    if first in blamed:
         return f"{first} is the first control plane: nothing can go on without it."
-    broken = [x.launch.notebook for x in ended if x.state is State.FAILED and not x.launch.node]
-    if broken and walk.mode is Mode.APPLY:
-        return f"{broken[0]} concerns the whole cluster: what follows stands on it."
-    if ended and all(x.state is State.FAILED for x in ended) and walk.mode is Mode.APPLY:
-        return "No node is left."
+    if blamed and walk.node in blamed:
+        return f"{walk.node} was the only node of this run."
+    if failed and not blamed and walk.mode is Mode.APPLY:
+        return f"{failed[0].launch.notebook} concerns the whole cluster: what follows stands on it."
     return ""
 
 
