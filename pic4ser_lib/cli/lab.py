@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pic4ser_lib.lab.rehearsal import Status
 
 LAB = "parameters/lab"
 """The site that commands mean when they are not told: the safe one."""
@@ -27,13 +31,14 @@ def up(site: str, like: str) -> int:
     Example: pic4ser lab up --like parameters/pic4ser
     """
     from pic4ser_lib.lab import rehearsal
+    from pic4ser_lib.lab.like import like as made_like
 
     if like:
-        site = str(rehearsal.like(like))
+        site = str(made_like(like))
         click.echo(f"Written: {site}")
-    rehearsal.up(site, tell=_progress)
-    click.echo(f"Next: pic4ser run {site}")
-    return status.callback() if status.callback else 0
+    now = rehearsal.up(site, tell=_progress)
+    click.echo("\n".join([*_lines(now), f"Next: pic4ser run {site}"]))
+    return 0 if now.up else 1
 
 
 @lab.command()
@@ -58,8 +63,7 @@ def status() -> int:
     from pic4ser_lib.lab import rehearsal
 
     now = rehearsal.status()
-    for member in (*now.nodes, now.mirror):
-        click.echo(f"{member.name:<12}  {member.state:<8}  {member.address:<12}  {member.memory_bytes / 2**20:,.0f} MB")
+    click.echo("\n".join(_lines(now)))
     return 0 if now.up else 1
 
 
@@ -86,6 +90,11 @@ def lab_runs(site: Path) -> None:
     if str(site) in now.sites and not now.up:
         missing = ", ".join(member.name for member in (*now.nodes, now.mirror) if member.state != "running")
         raise LabError(what="use it", seen=f"not running: {missing or 'its network'}", remedy="Run: pic4ser lab up")
+
+
+def _lines(now: Status) -> list[str]:
+    machines = (*now.nodes, now.mirror)
+    return [f"{m.name:<12}  {m.state:<8}  {m.address:<12}  {m.memory_bytes / 2**20:,.0f} MB" for m in machines]
 
 
 def _progress(line: str) -> None:
