@@ -1,0 +1,138 @@
+"""The lab after kills, half-finished commands and a restart; and that nothing of it is left after `down`.
+
+These tests take the lab down and boot it again. They leave it up with plain machines.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab_outside import HOME, on, podman_ids, said
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import hoststate, rehearsal, state
+from pic4ser_lib.lab.rehearsal import Status
+
+SITE = Path(__file__).parents[2] / "parameters" / "lab"
+LAB = [sys.executable, "-m", "pic4ser_lib.lab.rehearsal"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _ends_up(may_boot: None, tell: rehearsal.Tell) -> Iterator[None]:
+    yield
+    rehearsal.up(tell=tell)
+
+
+def _pid(container: str) -> tuple[int, int]:
+    process, watcher = said("podman", "inspect", "-f", "{{.State.Pid}} {{.State.ConmonPid}}", container).split()
+    return int(process), int(watcher)
+
+
+def _killed_when(line: str, *words: str) -> None:
+    """Runs the lab's command and kills it with SIGKILL as soon as it tells this."""
+    with subprocess.Popen([*LAB, *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        assert running.stderr is not None
+        for heard in running.stderr:
+            if line in heard:
+                os.killpg(running.pid, signal.SIGKILL)
+                return
+        pytest.fail(f"it ended without telling {line!r}")
+
+
+def test_a_power_cut_loses_no_disk(lab: Status, tell: rehearsal.Tell) -> None:
+    on("kitt", "sudo sh -c 'echo kept > /var/lib/etcd/here; echo kept > /root/here; sync'")
+    said("podman", "kill", "--signal", "KILL", "pic4ser-kitt")
+    assert [member.state for member in rehearsal.status().nodes] == ["running", "off", "running"]
+    rehearsal.up(tell=tell)
+    assert on("kitt", "sudo cat /var/lib/etcd/here /root/here").split() == ["kept", "kept"]
+    assert "default via 10.83.17.2" in on("kitt", "ip route")
+
+
+def test_containers_whose_watchers_died_too_are_started_again(lab: Status, tell: rehearsal.Tell) -> None:
+    before = podman_ids()
+    on("rover", "sudo sh -c 'echo kept > /root/here; sync'")
+    for container in ("pic4ser-rover", "pic4ser-mirror"):
+        for pid in _pid(container):
+            os.kill(pid, signal.SIGKILL)
+    assert rehearsal.up(tell=tell).up
+    assert on("rover", "sudo cat /root/here") == "kept\n"
+    assert podman_ids()["pic4ser-rover"] == before["pic4ser-rover"]
+
+
+def test_a_container_that_was_never_finished_is_made_anew(lab: Status, tell: rehearsal.Tell) -> None:
+    before = podman_ids()
+    said("podman", "kill", "--signal", "KILL", "pic4ser-rover")
+    (HOME / "nodes" / "rover" / "prepared").unlink()
+    assert rehearsal.up(tell=tell).up
+    assert podman_ids()["pic4ser-rover"] != before["pic4ser-rover"]
+    assert on("rover", "hostname") == "rover\n"
+
+
+def test_a_mirror_that_went_away_comes_back(lab: Status, tell: rehearsal.Tell) -> None:
+    said("podman", "rm", "--force", "--time", "0", "pic4ser-mirror")
+    assert rehearsal.status().mirror.state == "missing"
+    assert rehearsal.up(tell=tell).up
+    on("bonnie", "sudo apt-get -q update")
+
+
+def test_the_second_of_two_commands_is_told(lab: Status) -> None:
+    with state.locked("lab up"):
+        second = subprocess.run([*LAB, "down"], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "does `lab up` since" in second.stderr
+    assert rehearsal.status().up
+
+
+def test_down_leaves_nothing_and_the_host_as_it_was(may_boot: None, tell: rehearsal.Tell) -> None:
+    rehearsal.down(tell=tell)
+    before = hoststate.seen()
+    rehearsal.up(tell=tell)
+    # What a kubelet does to the host's kernel, and what podman did:
+    on("kitt", "sudo sysctl -q -w kernel.panic=10 vm.overcommit_memory=1 kernel.panic_on_oops=1")
+    assert Path("/proc/sys/kernel/panic").read_text() == "10\n"
+    pids = [pid for name in podman_ids() for pid in _pid(name)]
+    assert rehearsal.down(tell=tell) == []
+    after = hoststate.seen()
+    assert hoststate.changed(before.sysctls, after.sysctls) == []
+    assert (after.firewall, after.routes, after.swaps) == (before.firewall, before.routes, before.swaps)
+    assert podman_ids() == {}
+    assert "pic4ser" not in said("podman", "network", "ls", "--format", "{{.Name}}").split()
+    assert str(HOME) not in Path("/proc/self/mounts").read_text()
+    assert not [pid for pid in pids if Path(f"/proc/{pid}/root").exists() and _alive(pid)]
+    assert not (SITE / "local.yaml").exists()
+    assert not [path for path in (HOME / "nodes").iterdir() if path.is_dir()]
+
+
+def test_down_of_a_lab_that_is_down_is_fine(may_boot: None, tell: rehearsal.Tell) -> None:
+    rehearsal.down(tell=tell)
+    assert rehearsal.down(tell=tell) == []
+    assert not rehearsal.status().up
+    with pytest.raises(LabError, match="no lab runs"):
+        rehearsal.shell("bonnie")
+
+
+@pytest.mark.parametrize("moment", ["boot: create and start", "up: prove traffic"])
+def test_up_after_an_up_that_was_killed(may_boot: None, moment: str, tell: rehearsal.Tell) -> None:
+    rehearsal.down(tell=tell)
+    before = hoststate.seen()
+    _killed_when(moment, "up")
+    assert rehearsal.up(tell=tell).up
+    assert [on(node, "hostname") for node in ("bonnie", "kitt", "rover")] == ["bonnie\n", "kitt\n", "rover\n"]
+    assert rehearsal.down(tell=tell) == []
+    assert hoststate.changed(before.sysctls, hoststate.sysctls()) == []
+
+
+def test_down_after_a_down_that_was_killed(lab: Status, tell: rehearsal.Tell) -> None:
+    _killed_when("down: remove", "down")
+    assert rehearsal.down(tell=tell) == []
+    assert podman_ids() == {}
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
