@@ -12,7 +12,7 @@ from pic4ser_lib.errors import DeadlinePassed, PicError, StepFailed
 from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read
 
 NAMESPACE = "pic4ser-proof"
-_POLL, _REMOVED_WITHIN, _BORN_WITHIN = 0.5, 120.0, 30.0
+_POLL, _REMOVED_WITHIN, _BORN_WITHIN, _PODS_END_WITHIN = 0.5, 120.0, 30.0, 15.0
 _TAIL = 12
 # Proofs need nothing special of a node: the cluster's own default must neither forbid nor widen that.
 _LABELS = {"app.kubernetes.io/managed-by": "pic4ser", "pod-security.kubernetes.io/enforce": "baseline"}
@@ -123,6 +123,12 @@ class _Run:
         if self.api.ask([_THE_NAMESPACE])[0] is None:
             return
         self.tell(f"{self.proof.name}: removes namespace {NAMESPACE}")
+        # Pods first: a namespace with running pods is looked at again by its controller only after ten seconds.
+        for pod in self.api.ask([_PODS])[0]:
+            self.api.act(Delete("v1", "Pod", pod["metadata"]["name"], NAMESPACE))
+        deadline = self.clock.now() + _PODS_END_WITHIN
+        while self.api.ask([_PODS])[0] and self.clock.now() < deadline:
+            self.clock.sleep(_POLL)
         self.api.act(Delete("v1", "Namespace", NAMESPACE))
         self._until(f"namespace {NAMESPACE} to be gone", _REMOVED_WITHIN, self._is_gone)
 

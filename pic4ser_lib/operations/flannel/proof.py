@@ -18,23 +18,29 @@ _SERVE = f"""
 mkdir -p /www && cd /www && echo "$NODE" > name && dd if=/dev/zero of=body bs=1024 count={_BODY_KB} 2>/dev/null
 exec httpd -f -p {_PORT} -h /www
 """
-# Names are looked up once per try: CoreDNS may answer a little later than the servers run.
+# All tries together have a minute: right after the rollout, names and rules take some seconds to be everywhere. Names
+# are looked up by nslookup and pages fetched by nc: a static busybox has no resolver, and its wget dies of that.
 _ASK = f"""
-reached=0; missed=0
+inside=$(sed -n 's/^search \\([^ ]*\\).*/\\1/p' /etc/resolv.conf)
+end=$(($(date +%s) + 60)); reached=0; missed=0
 try() {{
-  what=$1; shift; n=0
+  what=$1; shift
   until "$@"; do
-    n=$((n + 1))
-    if [ $n -ge 20 ]; then echo "$NODE -> $what: no answer"; missed=$((missed + 1)); return; fi
+    if [ $(date +%s) -ge $end ]; then echo "$NODE -> $what: ${{why:-no answer}}"; missed=$((missed + 1)); return; fi
     sleep 1
   done
   echo "$NODE -> $what: ok"; reached=$((reached + 1))
 }}
-get() {{ wget -q -T 3 -O - "http://$1:{_PORT}/$2" 2>/dev/null; }}
-server() {{ [ "$(get $1.servers name)" = "$2" ] && [ "$(get $1.servers body | wc -c)" = {_BODY_KB * 1024} ]; }}
-service() {{ [ -n "$(get everyone name)" ]; }}
-dns() {{ nslookup kubernetes.default.svc.$DOMAIN >/dev/null 2>&1; }}
-DOMAIN=$(sed -n 's/^search [^ ]*[.]svc[.]\\([^ ]*\\) .*/\\1/p' /etc/resolv.conf | head -n 1)
+address() {{ nslookup $1 2>/dev/null | sed -n '/^Name/,$ s/^Address[^:]*: *\\([0-9.]*\\).*/\\1/p' | head -n 1; }}
+get() {{ printf 'GET /%s HTTP/1.0\\r\\n\\r\\n' $2 | nc -w 3 $1 {_PORT} 2>/dev/null; }}
+found() {{ ip=$(address $1.$inside); why="no address for $1.$inside"; [ -n "$ip" ]; }}
+server() {{
+  found $1.servers || return 1
+  why="$ip does not answer"; [ "$(get $ip name | tail -n 1)" = $2 ] || return 1
+  why="$ip answers, but large packets are lost: is the MTU right?"; [ $(get $ip body | wc -c) -gt {_BODY_KB * 1024} ]
+}}
+service() {{ found everyone && why="$ip does not answer" && [ -n "$(get $ip name)" ]; }}
+dns() {{ why="no address for kubernetes.default"; [ -n "$(address kubernetes.default.${{inside#*.}})" ]; }}
 CHECKS
 [ $missed = 0 ] || exit 1
 echo "all $reached reached"

@@ -125,9 +125,10 @@ class Joined(Step):
         return [Run(_JOIN, stdin=tuple(config))]
 
     def _unregistered(self, here: Membership) -> Decision:
-        if here.kubelet == "active" and here.kubelet_seconds < _REGISTERS_WITHIN:
-            return Settling(f"node {self.node} to be registered")
-        raise self._refused(f"credentials of this cluster, which knows no node {self.node}; {here}", _START_OVER)
+        if here.joined_seconds < _REGISTERS_WITHIN:
+            return Settling(f"node {self.node} to be registered (its kubelet is {here.kubelet})")
+        seen = f"credentials of this cluster, which knows no node {self.node}; {here}"
+        raise self._refused(seen, _START_OVER if here.kubelet == "active" else _KUBELET)
 
     def _member(self, here: Membership, registered: Registered) -> Decision:
         wants_control_plane = self.role == "control-plane"
@@ -151,6 +152,7 @@ class Joined(Step):
 _START_OVER = (
     "`kubeadm reset -f` on NODE takes away what is there, then run this cell again: it joins with new secrets."
 )
+_KUBELET = "The kubelet does not stay up: `journalctl -u kubelet -n 50` on NODE says why. Then run this cell again."
 _LEAVE = (
     "If it is to change: `kubectl drain NODE --ignore-daemonsets` and `kubectl delete node NODE` where it belongs now, "
     "`kubeadm reset -f` on NODE, then run this cell again."

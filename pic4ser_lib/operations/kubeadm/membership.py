@@ -23,8 +23,7 @@ echo "@manifests: $(ls $e/manifests 2>/dev/null | sed -n 's/[.]yaml$//p' | tr '\
 echo "@etcd: $(yes test -d /var/lib/etcd/member)"
 echo "@ca: $(sha256sum 2>/dev/null <$e/pki/ca.crt | cut -d ' ' -f 1 || true)"
 echo "@kubelet: $(systemctl is-active kubelet 2>/dev/null || true)"
-since=$(systemctl show kubelet -p ActiveEnterTimestampMonotonic --value 2>/dev/null || true)
-echo "@seconds: $(( ($(sed 's/[.].*//' /proc/uptime) * 1000000 - ${since:-0}) / 1000000 ))"
+echo "@seconds: $(( $(date +%s) - $(stat -c %Y $e/kubelet.conf 2>/dev/null || echo 0) ))"
 names() { sed -n 's/.*users:(("\\([^"]*\\)".*/\\1/p' | sort -u | tr '\\n' ' '; }
 echo "@listens: $(ss -Hltnp 'sport = :PORT' 2>/dev/null | names)"
 """
@@ -39,7 +38,10 @@ fi
 
 @dataclass(frozen=True)
 class Membership:
-    """A node's own side of belonging to a cluster; empty texts stand for files that are not there."""
+    """A node's own side of belonging to a cluster; empty texts stand for files that are not there.
+
+    `joined_seconds` is the age of kubelet.conf: how long ago the node got its credentials.
+    """
 
     kubeadm: str
     running: str
@@ -51,7 +53,7 @@ class Membership:
     etcd: bool
     ca: str
     kubelet: str
-    kubelet_seconds: float
+    joined_seconds: float
     listens: str
     readyz: str
 
@@ -93,7 +95,7 @@ def question(address: str, port: int) -> str:
 
 def marked(raw: str) -> dict[str, str]:
     """The lines of an answer that start with @, by name."""
-    return {key: value.strip() for key, value in re.findall(r"^@([\w. ]+):(.*)$", raw, re.MULTILINE)}
+    return {key: value.strip() for key, value in re.findall(r"^@([^:\n]+):(.*)$", raw, re.MULTILINE)}
 
 
 def membership(raw: str) -> Membership:
@@ -103,6 +105,6 @@ def membership(raw: str) -> Membership:
         kubeadm=said["kubeadm"], running=said["running"], kubelet_server=said["kubelet.conf"],
         admin_server=said["admin.conf"], rotates=said["rotates"] == "yes", bootstrap=said["bootstrap"] == "yes",
         manifests=tuple(said["manifests"].split()), etcd=said["etcd"] == "yes", ca=said["ca"],
-        kubelet=said["kubelet"], kubelet_seconds=float(said["seconds"]), listens=said["listens"],
+        kubelet=said["kubelet"], joined_seconds=float(said["seconds"]), listens=said["listens"],
         readyz=said.get("readyz", ""),
     )  # fmt: skip
