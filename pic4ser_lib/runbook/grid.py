@@ -72,7 +72,7 @@ class Lines:
 def doing(standing: Standing) -> str:
     """Which notebook, on which node, what, for how long: in one line."""
     what = printable(standing.doing).replace("\n", " ")
-    return f"{standing.launch.label}: {what[:160]} ({standing.seconds:.0f} s)"
+    return f"{standing.launch.label} ({standing.seconds:.0f} s): {what[:160]}"
 
 
 def grid(standings: Sequence[Standing], nodes: Sequence[str]) -> Group:

@@ -18,7 +18,7 @@ def test_a_line_comes_every_two_seconds_while_something_runs() -> None:
         tell([Standing(SETUP, State.RUNNING, now[0], "kitt: packages.installed: run: apt-get \x1b[2J")])
     assert lines[0] == "01_setup on kitt: begins"
     assert len(lines) == 3
-    assert lines[1].startswith("01_setup on kitt: kitt: packages.installed: run: apt-get")
+    assert lines[1].startswith("01_setup on kitt (2 s): kitt: packages.installed: run: apt-get")
     assert "\x1b" not in lines[1]
 
 
@@ -28,7 +28,7 @@ def test_all_that_runs_side_by_side_is_named_at_each_beat() -> None:
     both = [Standing(SETUP, State.RUNNING, 1, "a"), Standing(CLUSTER, State.RUNNING, 1, "b")]
     for now[0] in (0.0, 3.0):
         tell(both)
-    assert lines[2:] == ["01_setup on kitt: a (1 s)", "02_cluster: b (1 s)"]
+    assert lines[2:] == ["01_setup on kitt (1 s): a", "02_cluster (1 s): b"]
 
 
 def test_the_grid_has_notebooks_by_nodes_and_what_is_done_now() -> None:
@@ -43,4 +43,4 @@ def test_the_grid_has_notebooks_by_nodes_and_what_is_done_now() -> None:
     assert head.split() == ["notebook", "bonnie", "kitt", "cluster", "time"]
     assert "✓ 14 ok 3 changed" in setup
     assert "▸ 2 ok" in cluster
-    assert now == "02_cluster: cluster: nodes: waits [for] kitt (3 s)"
+    assert now == "02_cluster (3 s): cluster: nodes: waits [for] kitt"
