@@ -80,15 +80,16 @@ def in_parallel(tasks: dict[str, Callable[[], T]], cap: int = 10) -> dict[str, T
         threading.Thread(target=contextvars.copy_context().run, args=(_work, stop, todo, tasks, results), daemon=True)
         for _ in range(min(cap, len(tasks)))
     ]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         for thread in threads:
             thread.join()
     except BaseException:
         stop.ask()
         for thread in threads:
-            thread.join(timeout=20)
+            if thread.ident is not None:  # started
+                thread.join(timeout=20)
         raise
     return {name: results[name] for name in tasks}
 
