@@ -52,10 +52,10 @@ def seen(root: Path = _SYSCTLS) -> HostState:
     )
 
 
-def sysctls(root: Path = _SYSCTLS) -> dict[str, str]:
-    """Every setting that can be read and written, by its path under `root`; counters are left out."""
+def sysctls(root: Path = _SYSCTLS, *, under: str = "") -> dict[str, str]:
+    """Every setting below `under` that can be read and written, by its path; counters are left out."""
     found = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted((root / under).rglob("*")):
         key = str(path.relative_to(root))
         if key.startswith(_COUNTERS) or not path.is_file() or path.stat().st_mode & 0o600 != 0o600:
             continue
@@ -98,13 +98,12 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str
 
 
 def restore(before: HostState, *, under: str = "", root: Path = _SYSCTLS) -> list[str]:
-    """Puts sysctls back (those whose path begins with `under`); what it did and could not do, as lines."""
+    """Puts sysctls back (those in the folder `under`); what it did and could not do, as lines."""
     done: dict[str, str] = {}
     # A second round, because writing one can change another.
     for _ in range(2):
-        for key, wanted, now in changed(before.sysctls, sysctls(root)):
-            if key.startswith(under):
-                done[key] = _write(root / key, wanted, now)
+        for key, wanted, now in changed(before.sysctls, sysctls(root, under=under)):
+            done[key] = _write(root / key, wanted, now)
     return [f"{key.replace('/', '.')}: {line}" for key, line in done.items()]
 
 

@@ -36,6 +36,8 @@ def podman(*words: str | Path, timeout: float = 60.0, stdin: bytes | None = None
     """What `podman WORDS` printed. Raises LabError with what it said when it fails or takes longer than `timeout`."""
     command = ["podman", *map(str, words)]
     shown = " ".join(command[:3])
+    if os.geteuid() != 0:  # podman would answer with the user's own containers, as if there were no lab
+        raise LabError(what=shown, seen="this is not root", remedy="Run it with sudo: nodes are privileged containers.")
     try:
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
     except FileNotFoundError as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError, PicError
-from pic4ser_lib.lab import capacity, hoststate, identity, leftovers, network, sitefolder, state
+from pic4ser_lib.lab import boot, capacity, hoststate, leftovers, network, sitefolder, state
 from pic4ser_lib.lab.like import like
-from pic4ser_lib.lab.mirror import Mirror, storage_for
-from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec, until
-from pic4ser_lib.lab.podman import Container, ContainerNode, containers, memory_bytes, podman, remove
+from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec
+from pic4ser_lib.lab.podman import Container, containers, memory_bytes, remove
 from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Member", "Status", "down", "like", "shell", "status", "up"]
 Tell = Callable[[str], None]
 STAGE = "cluster"
-_BOOT_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,7 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
     folder = sitefolder.found(site)
     nodes = sitefolder.nodes_of(folder)
     home = state.folder()
+    capacity.require(capacity.seen(home), new_nodes=0)
     with state.locked("lab up"), Progress(write=tell) as progress:
         seen = containers()
         since = _one_lab(home, nodes, seen)
@@ -76,7 +74,7 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
         made = _built(progress)
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
-        _boot(home, nodes, made, seen, progress)
+        boot.boot(home, nodes, made, seen, progress)
         sitefolder.write_local(
             folder, key=home / "id_ed25519", known_hosts=home / "known_hosts", fingerprint=made.apt_fingerprint
         )
@@ -162,86 +160,14 @@ def _built(progress: Progress) -> Artifacts:
     return artifacts.build(STAGE, heard)
 
 
-def _boot(
-    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: dict[str, Container], progress: Progress
-) -> None:
-    from pic4ser_lib.lab import cache
-
-    before = hoststate.save_once(home / "hoststate.json")
-    network.ensure()
-    mirror = Mirror(made, storage_for(made.images, cache.root()), home / "mirror", str(home))
-    machines = _machines(home, nodes, made)
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        serving = pool.submit(mirror.ensure, seen.get(MIRROR), tell=lambda line: progress.tell("mirror", line))
-        booting = [pool.submit(_running, machine, seen.get(machine.spec.container), progress) for machine in machines]
-        changed = [work.result() for work in (serving, *booting)]
-    progress.done("mirror")
-    if any(changed):
-        progress.tell("lab", "up: prove traffic from node to node")
-        network.prove(nodes)
-        # Podman switched the host's ip_forward on for its bridge. Nodes on one bridge need no router.
-        hoststate.restore(before, under="net/")
-        progress.done("lab")
-
-
-def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[ContainerNode]:
-    from pic4ser_lib.lab import cache, rootfs
-
-    _, user_key = state.key(home / "id_ed25519", comment="pic4ser-lab")
-    own = {node: state.key(home / "nodes" / f"{node.name}.key", comment=node.name) for node in nodes}
-    known = state.known_hosts([(node.address, public) for node, (_, public) in own.items()])
-    if not (home / "known_hosts").exists() or (home / "known_hosts").read_text() != known:
-        state.write(home / "known_hosts", known, mode=0o644)
-    release = Path("/lib/modules", os.uname().release)
-    modules = rootfs.modules_folder(cache.root()) or release
-    return [
-        ContainerNode(
-            spec=node,
-            image=made.node_image,
-            folder=home / "nodes" / node.name,
-            lab=str(home),
-            plain=identity.plain(node, nodes, user_key=user_key, apt_key=made.apt_key.read_text(), host_key=own[node]),
-            modules=modules,
-        )
-        for node in nodes
-    ]
-
-
-def _running(machine: ContainerNode, seen: Container | None, progress: Progress) -> bool:
-    name = machine.spec.name
-    prepared = machine.prepared(seen)
-    if seen is not None and prepared and seen.config != machine.config:
-        remedy = "pic4ser lab down, then this again: nodes start anew."
-        raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
-    if seen is not None and prepared and seen.alive:
-        return False
-    progress.tell(name, "boot: start" if prepared else "boot: create and start")
-    if not prepared:
-        machine.create()
-    machine.start()
-    until(lambda: _silent(machine.address), waiting_for=f"sshd on {name}", seconds=_BOOT_SECONDS)
-    booted = "systemctl is-system-running --wait || true"
-    podman("exec", machine.spec.container, "sh", "-c", booted, timeout=_BOOT_SECONDS)
-    progress.done(name)
-    return True
-
-
-def _silent(address: str) -> str:
-    try:
-        with socket.create_connection((address, 22), timeout=1.0) as connection:
-            connection.settimeout(2.0)
-            return "" if connection.recv(4) == b"SSH-" else "port 22 answers without SSH's greeting"
-    except OSError as error:
-        return f"port 22: {error}"
-
-
 def _cleared(home: Path, progress: Progress) -> list[str]:
     progress.tell("lab", "down: delete the nodes' data")
     leftovers.unmount(home)
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(shutil.rmtree, [path for path in (home / "nodes").glob("*") if path.is_dir()]))
     shutil.rmtree(home / "mirror", ignore_errors=True)
-    (home / "lab.json").unlink(missing_ok=True)
+    for word in ("lab.json", "proved"):
+        (home / word).unlink(missing_ok=True)
     progress.tell("lab", "down: put the host's settings back")
     kept = home / "hoststate.json"
     before = hoststate.load(kept)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab.nodes import NodeSpec
@@ -60,8 +61,7 @@ def keep(state: Path, lab: Running) -> None:
 @contextmanager
 def locked(doing: str, *, lock: Path | None = None) -> Iterator[None]:
     """One change of the lab at a time on this machine; ends with its process. Raises LabError naming the other."""
-    path = lock or LOCK
-    with path.open("a+") as file:
+    with _opened(lock or LOCK, doing) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -109,6 +109,14 @@ def key(path: Path, *, comment: str) -> tuple[str, str]:
 def known_hosts(keys: Sequence[tuple[str, str]]) -> str:
     """The file's text from pairs of an address and a public key."""
     return "".join(f"{address} {' '.join(public.split()[:2])}\n" for address, public in keys)
+
+
+def _opened(path: Path, doing: str) -> TextIO:
+    try:
+        return path.open("a+")
+    except PermissionError as error:
+        remedy = "Run it with sudo: nodes are privileged containers."
+        raise LabError(what=doing, seen="this is not root", remedy=remedy) from error
 
 
 def _who() -> str:

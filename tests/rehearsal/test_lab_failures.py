@@ -34,14 +34,15 @@ def _pid(container: str) -> tuple[int, int]:
     return int(process), int(watcher)
 
 
-def _killed_when(line: str, *words: str) -> None:
-    """Runs the lab's command and kills it with SIGKILL as soon as it tells this."""
+def _killed_when(line: str, *words: str, by: signal.Signals = signal.SIGKILL) -> int:
+    """Runs the lab's command and sends it and its children a signal as soon as it tells this; its exit code."""
     with subprocess.Popen([*LAB, *words], stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
         assert running.stderr is not None
         for heard in running.stderr:
             if line in heard:
-                os.killpg(running.pid, signal.SIGKILL)
-                return
+                os.killpg(running.pid, by)
+                running.stderr.read()
+                return running.wait(timeout=60)
         pytest.fail(f"it ended without telling {line!r}")
 
 
@@ -126,6 +127,13 @@ def test_up_after_an_up_that_was_killed(may_boot: None, moment: str, tell: rehea
     assert [on(node, "hostname") for node in ("bonnie", "kitt", "rover")] == ["bonnie\n", "kitt\n", "rover\n"]
     assert rehearsal.down(tell=tell) == []
     assert hoststate.changed(before.sysctls, hoststate.sysctls()) == []
+
+
+def test_up_after_ctrl_c(may_boot: None, tell: rehearsal.Tell) -> None:
+    rehearsal.down(tell=tell)
+    assert _killed_when("boot: create and start", "up", by=signal.SIGINT) != 0
+    assert rehearsal.up(tell=tell).up
+    assert on("rover", "hostname") == "rover\n"
 
 
 def test_down_after_a_down_that_was_killed(lab: Status, tell: rehearsal.Tell) -> None:

@@ -29,8 +29,8 @@ def test_nodes_that_run_already_need_no_more_memory() -> None:
 
 
 def test_many_nodes_need_more_inotify_instances_than_the_kernel_gives() -> None:
-    ((what, remedy),) = shortcomings(ENOUGH, new_nodes=5)
-    assert "5 nodes need 150 inotify instances and 128 are free" in what
+    ((what, remedy),) = shortcomings(ENOUGH, new_nodes=6)
+    assert "6 nodes need 150 inotify instances and 128 are free" in what
     assert remedy == "sysctl -w fs.inotify.max_user_instances=556."
 
 

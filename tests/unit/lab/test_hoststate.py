@@ -44,7 +44,7 @@ def test_only_the_named_part_is_put_back(kernel: Path) -> None:
     before = HostState(boot="b", sysctls=sysctls(kernel))
     (kernel / "kernel/panic").write_text("10\n")
     (kernel / "net/ipv4/ip_forward").write_text("1\n")
-    assert restore(before, under="net/", root=kernel) == ["net.ipv4.ip_forward: put back from '1' to '0'"]
+    assert restore(before, under="net/ipv4", root=kernel) == ["net.ipv4.ip_forward: put back from '1' to '0'"]
     assert (kernel / "kernel/panic").read_text() == "10\n"
 
 

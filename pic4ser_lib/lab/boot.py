@@ -1,0 +1,129 @@
+"""Brings the lab's machines up, side by side: the mirror and every node that does not run yet.
+
+The host's settings are kept before the first of them starts; traffic from node to node is proved after the last.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import hoststate, identity, network, state
+from pic4ser_lib.lab.mirror import Mirror, storage_for
+from pic4ser_lib.lab.nodes import MIRROR, NodeSpec, until
+from pic4ser_lib.lab.podman import Container, ContainerNode, podman
+from pic4ser_lib.progress import Progress
+
+if TYPE_CHECKING:
+    from pic4ser_lib.lab.artifacts import Artifacts
+
+_BOOT_SECONDS = 90.0
+
+
+def boot(
+    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: dict[str, Container], progress: Progress
+) -> None:
+    """All machines at once; what runs already is left alone. Raises LabError or DeadlinePassed."""
+    from pic4ser_lib.lab import cache
+
+    before = hoststate.save_once(home / "hoststate.json")
+    network.ensure()
+    mirror = Mirror(made, storage_for(made.images, cache.root()), home / "mirror", str(home))
+    machines = _machines(home, nodes, made)
+    stopping = threading.Event()
+    with ThreadPoolExecutor(max_workers=8) as pool, _told_when_it_ends_early(stopping):
+        serving = pool.submit(mirror.ensure, seen.get(MIRROR), tell=lambda line: progress.tell("mirror", line))
+        starts = [_Start(machine, seen.get(machine.spec.container), progress, stopping) for machine in machines]
+        changed = [work.result() for work in (serving, *map(pool.submit, starts))]
+    progress.done("mirror")
+    # Podman switched the host's ip_forward on for its bridge. Nodes on one bridge need no router.
+    hoststate.restore(before, under="net/ipv4")
+    proved = home / "proved"
+    if any(changed) or not proved.exists():
+        progress.tell("lab", "up: prove traffic from node to node")
+        proved.unlink(missing_ok=True)
+        network.prove(nodes)
+        proved.touch()
+        progress.done("lab")
+
+
+def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[ContainerNode]:
+    from pic4ser_lib.lab import cache, rootfs
+
+    _, user_key = state.key(home / "id_ed25519", comment="pic4ser-lab")
+    own = {node: state.key(home / "nodes" / f"{node.name}.key", comment=node.name) for node in nodes}
+    known = state.known_hosts([(node.address, public) for node, (_, public) in own.items()])
+    if not (home / "known_hosts").exists() or (home / "known_hosts").read_text() != known:
+        state.write(home / "known_hosts", known, mode=0o644)
+    release = Path("/lib/modules", os.uname().release)
+    modules = rootfs.modules_folder(cache.root()) or release
+    return [
+        ContainerNode(
+            spec=node,
+            image=made.node_image,
+            folder=home / "nodes" / node.name,
+            lab=str(home),
+            plain=identity.plain(node, nodes, user_key=user_key, apt_key=made.apt_key.read_text(), host_key=own[node]),
+            modules=modules,
+        )
+        for node in nodes
+    ]
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Brings one node up, in a thread of its own; calling it says whether anything had to be done."""
+
+    machine: ContainerNode
+    seen: Container | None
+    progress: Progress
+    stopping: threading.Event
+
+    def __call__(self) -> bool:
+        name, prepared = self.machine.spec.name, self.machine.prepared(self.seen)
+        if self.seen is not None and prepared and self.seen.config != self.machine.config:
+            remedy = "pic4ser lab down, then this again: nodes start anew."
+            raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
+        if self.seen is not None and prepared and self.seen.alive:
+            return False
+        self.progress.tell(name, "boot: start" if prepared else "boot: create and start")
+        if not prepared:
+            self.machine.create()
+        self.machine.start()
+        until(self._silent, waiting_for=f"sshd on {name}", seconds=_BOOT_SECONDS)
+        booted = "systemctl is-system-running --wait || true"
+        podman("exec", self.machine.spec.container, "sh", "-c", booted, timeout=_BOOT_SECONDS)
+        self.progress.done(name)
+        return True
+
+    def _silent(self) -> str:
+        if self.stopping.is_set():
+            raise LabError(what=f"start {self.machine.spec.name}", seen="the command was stopped")
+        return _silent(self.machine.address)
+
+
+@contextmanager
+def _told_when_it_ends_early(stopping: threading.Event) -> Iterator[None]:
+    # Ctrl-C reaches this thread only; the others must not go on waiting for nodes.
+    try:
+        yield
+    except BaseException:
+        stopping.set()
+        raise
+
+
+def _silent(address: str) -> str:
+    try:
+        with socket.create_connection((address, 22), timeout=1.0) as connection:
+            connection.settimeout(2.0)
+            return "" if connection.recv(4) == b"SSH-" else "port 22 answers without SSH's greeting"
+    except OSError as error:
+        return f"port 22: {error}"
