@@ -182,7 +182,7 @@ def action_unit(body: str, nonce: str, *, title: str, stdin: bytes, timeout: flo
     said = f">{RUN_FOLDER}/said.out 2>{RUN_FOLDER}/said.err"
     values = {
         "TITLE": shlex.quote(title),
-        "COMMAND": f"setsid --wait {_bounded(body, timeout)} {source} {said} 9>&-",
+        "COMMAND": f"9>&- setsid --wait {_bounded(body, timeout)} {source} {said}",
         "ACTING": ACTING,
         "RUN": RUN_FOLDER,
         "LIMIT": str(TAIL_BYTES),

@@ -80,13 +80,12 @@ class RootShell:
         answered = False
         deadline = time.monotonic() + OPENING
         while True:
-            last = said.search(self._until(said, deadline, "becoming root"))
-            word = last[0] if last else b""
-            if word == driver.word("READY"):
+            heard = self._until(said, deadline, "becoming root")
+            if heard.endswith(driver.word("READY")):
                 return
-            if word == driver.word("STILL"):
-                raise HostError(node=self._node.name, seen=self._still_acting(), remedy=AGAIN)
-            if word == driver.word("BUSY"):
+            if heard.endswith(driver.word("STILL")):
+                raise self._still_acting(heard.removesuffix(driver.word("STILL")))
+            if heard.endswith(driver.word("BUSY")):
                 deadline = time.monotonic() + driver.patience + OPENING
                 continue
             self._answer(again=answered)
@@ -149,9 +148,10 @@ class RootShell:
         how = f"the shell ended with {code}" if code >= 0 else "the connection was lost"
         return HostError(node=self._node.name, seen=f"{how} while {doing}.{self._last_words()}", remedy=AGAIN)
 
-    def _still_acting(self) -> str:
-        what = self._received.decode(errors="replace").strip()
-        return f"an action that an earlier run began is still going on there: {what or 'its name is not known'}."
+    def _still_acting(self, what: bytes) -> HostError:
+        named = what.decode(errors="replace").strip() or "its name is not known"
+        seen = f"an action that an earlier run began is still going on there: {named}."
+        return HostError(node=self._node.name, seen=seen, remedy=AGAIN)
 
     def _last_words(self) -> str:
         text = self._received[-2000:].decode(errors="replace").replace(self._driver.nonce, "").strip()

@@ -9,14 +9,15 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from node_outside import Outside, no_secret
 
 from pic4ser_lib.errors import HostError
-from pic4ser_lib.host import Host, in_parallel
-from pic4ser_lib.host.scripts import action_unit
+from pic4ser_lib.host import Host, connection, in_parallel, shell
+from pic4ser_lib.host.scripts import Driver, action_unit
 from pic4ser_lib.site import Node
 from pic4ser_lib.steps import Run
 
@@ -85,15 +86,56 @@ def test_a_root_shell_that_is_killed_is_a_sentence(host: Host, outside: Outside,
 def test_half_an_action_is_never_executed(host: Host, outside: Outside, folder: str) -> None:
     for part in (0.2, 0.9, 0.999, 1):
         assert outside.run(f"ls {folder}") == ""
-        shell = host.root_shell()
+        opened = host.root_shell()
         unit = action_unit(f"touch {folder}/done", "0" * 32, title="t", stdin=b"", timeout=9)
-        sent = shell._driver.framed(unit)
-        shell._channel.sendall(sent[: int(len(sent) * part)])
-        shell._channel.shutdown_write()
-        while shell._channel.recv(1000):
+        sent = opened._driver.framed(unit)
+        opened._channel.sendall(sent[: int(len(sent) * part)])
+        opened._channel.shutdown_write()
+        while opened._channel.recv(1000):
             pass
-        shell.close()
+        opened.close()
     assert outside.run(f"ls {folder}") == "done\n"
+
+
+def test_a_line_that_falls_silent_is_a_sentence(
+    host: Host, outside: Outside, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_SILENCE_MS", 1500)
+    monkeypatch.setattr(connection, "_KEEPALIVE", 1)
+    with host.session() as session:
+        ours = host._connection.transport.sock.getsockname()[0]
+        # for some seconds nothing finds its way back to us, as when a cable is pulled
+        cut = f"ip route add blackhole {ours} && sleep 8; ip route del blackhole {ours}"
+        outside.run(f"systemd-run --quiet --collect bash -c '{cut}' && touch {folder}/log")
+        with pytest.raises(HostError, match="the connection was lost while"):
+            session.act(slow(folder, "one", seconds=3), reveal=no_secret)
+    wait_until_reachable(host)
+
+
+def wait_until_reachable(host: Host) -> None:
+    for _ in range(20):
+        try:
+            with host.session() as session:
+                session.ask(["true"])
+                return
+        except HostError:
+            continue
+    pytest.fail("the node did not come back")
+
+
+def test_an_action_that_does_not_end_is_named_to_who_comes_next(
+    host: Host, outside: Outside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shell, "Driver", partial(Driver, patience=1))
+    outside.run("mkdir -p -m 700 /run/pic4ser")
+    holds = "exec 9<>/run/pic4ser/acting; flock 9; echo upgrade of everything >/run/pic4ser/acting; exec sleep 4323"
+    outside.run(f"systemd-run --quiet --collect --unit pic4ser-tests-holder bash -c '{holds}'")
+    outside.run("while [ ! -s /run/pic4ser/acting ]; do sleep 0.05; done")
+    with pytest.raises(HostError, match="an earlier run began is still going on there: upgrade of everything"):
+        log(host, "/etc")
+    outside.run("systemctl stop pic4ser-tests-holder")
+    with host.session() as session:  # what a dead action left written is no obstacle
+        assert session.ask(["echo on"]) == ["on\n"]
 
 
 # ---------------------------------------------------------------------------------------- our process
@@ -102,7 +144,7 @@ PROGRAM = """
 import sys, threading, time
 from pathlib import Path
 from pic4ser_lib.errors import PicError
-from pic4ser_lib.host import Host, in_parallel
+from pic4ser_lib.host import Host, connection, in_parallel, shell
 from pic4ser_lib.site import Node
 from pic4ser_lib.steps import Run
 
