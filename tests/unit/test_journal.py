@@ -16,13 +16,14 @@ import pytest
 
 from pic4ser_lib import journal
 from pic4ser_lib.errors import PicError
-from pic4ser_lib.journal import Journal, JournalFailed, State
+from pic4ser_lib.journal import Journal, JournalFailed, State, secrets
+from pic4ser_lib.journal.chain import chained
 
 
 @pytest.fixture(autouse=True)
 def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins knowing no secret."""
-    monkeypatch.setattr(journal, "_secrets", set())
+    monkeypatch.setattr(secrets, "_secrets", set())
 
 
 @pytest.fixture
@@ -211,7 +212,7 @@ def test_a_secret_that_is_part_of_another_leaves_no_rest(tmp_path: Path) -> None
 def test_an_empty_secret_changes_nothing() -> None:
     journal.register_secret("")
     journal.register_secret("\n")
-    assert journal._secrets == set()
+    assert secrets.known() == ()
 
 
 # ------------------------------------------------------------------------------------------------- seal
@@ -235,7 +236,7 @@ def forge(path: Path) -> None:
     before, text = "0" * 64, b""
     for entry in entries:
         entry.pop("hash")
-        line, before = journal.chained(entry, before)
+        line, before = chained(entry, before)
         text += line
     path.write_bytes(text)
 
