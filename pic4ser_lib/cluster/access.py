@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ _PAGE = 500
 class Cluster:
     """One cluster, reached with the operator's kubeconfig. Making one costs nothing: the first request connects."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.kubeconfig = kubeconfig
+        self._sleep = sleep
         self._opened: tuple[Wire, Kinds] | None = None
 
     def ask(self, questions: Sequence[Read]) -> list[dict[str, Any] | list[Any] | None]:
@@ -135,6 +138,7 @@ class Cluster:
 
     def _open(self) -> tuple[Wire, Kinds]:
         wire = connected(self.kubeconfig)
-        if self._opened is None or self._opened[0] is not wire:
+        if self._opened is None or self._opened[0].client is not wire.client:
+            wire = replace(wire, sleep=self._sleep)
             self._opened = (wire, Kinds(wire))
         return self._opened

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations import files
 from pic4ser_lib.operations.kubeadm import configuration
 from pic4ser_lib.operations.kubeadm.membership import Membership, marked, membership, question
 from pic4ser_lib.steps import Decision, Later, Refused, Run, Settling, Shell, Step, WriteFile
@@ -26,13 +27,17 @@ fi
 
 @dataclass(frozen=True)
 class FirstControlPlane:
-    """The node's side, the objects kubeadm has made, and the configuration that the cluster keeps of itself."""
+    """The node's side, the objects kubeadm has made, and the configuration that the cluster keeps of itself.
+
+    `config` is the file for kubeadm that an earlier try may have left.
+    """
 
     here: Membership
     objects: tuple[str, ...]
     endpoint: str
     pod_cidr: str
     service_cidr: str
+    config: files.File | None = None
 
     def __str__(self) -> str:
         return f"a cluster at {self.endpoint}" if self.endpoint and self.here.is_serving else str(self.here)
@@ -56,16 +61,16 @@ class Initialised(Step):
 
     def probe(self) -> Shell:
         """The files and processes of a control plane on the node, and what its API server knows of itself."""
-        return Shell(question(self.address, self.port) + _CLUSTER.replace("NODE", self.node))
+        return Shell(question(self.address, self.port) + _CLUSTER.replace("NODE", self.node) + files.show(CONFIG))
 
     def parse(self, raw: str) -> FirstControlPlane:
-        """Lines with @ are ours, the rest is the cluster's own configuration."""
+        """Lines with @ are ours, then comes the cluster's own configuration, then the file."""
         objects = tuple(key.removeprefix("has ") for key in marked(raw) if key.startswith("has "))
         kept = _configuration(raw)
         networks = kept.get("networking", {})
         return FirstControlPlane(
             membership(raw), objects, str(kept.get("controlPlaneEndpoint", "")),
-            str(networks.get("podSubnet", "")), str(networks.get("serviceSubnet", "")),
+            str(networks.get("podSubnet", "")), str(networks.get("serviceSubnet", "")), files.shown(raw).get(CONFIG),
         )  # fmt: skip
 
     def actions(self, seen: FirstControlPlane) -> Decision:
@@ -76,7 +81,7 @@ class Initialised(Step):
         if here.running:
             return Settling("a kubeadm that was started earlier to end")
         if not here.traces:
-            return self._init(here)
+            return self._init(here, seen.config)
         if here.is_serving:
             return self._serving(seen)
         if here.is_control_plane and here.rotates:
@@ -85,14 +90,17 @@ class Initialised(Step):
             raise self._refused(f"a node of the cluster at {here.kubelet_server}", _LEAVE)
         raise self._refused(f"a kubeadm init that did not come to its end: {here}", _START_OVER)
 
-    def _init(self, here: Membership) -> list[WriteFile | Run]:
+    def _init(self, here: Membership, before: files.File | None) -> list[WriteFile | Run]:
         if here.kubeadm != f"v{self.version}":
             raise self._refused(f"kubeadm {here.kubeadm}, not v{self.version}", "Run notebook 01 on this node first.")
         if here.listens:
             raise self._refused(
                 f"{here.listens} listens on port {self.port}", f"Stop what holds port {self.port} on {self.node}."
             )
-        return [WriteFile(CONFIG, self.config, mode=0o600), Run(_INIT, timeout=900.0)]
+        run = Run(_INIT, timeout=900.0)
+        if before and before.content == self.config:
+            return [run]
+        return [WriteFile(CONFIG, self.config, before=before.content if before else None, mode=0o600), run]
 
     def _serving(self, seen: FirstControlPlane) -> Decision:
         wanted = {"the endpoint": self.endpoint, "pods": self.pod_cidr, "services": self.service_cidr}
@@ -138,5 +146,6 @@ def initialised(site: Site) -> Initialised:
 def _configuration(raw: str) -> dict[str, Any]:
     import yaml
 
-    kept = yaml.safe_load("\n".join(line for line in raw.splitlines() if not line.startswith("@")))
+    text = raw.partition(f"{CONFIG}: ")[0]
+    kept = yaml.safe_load("\n".join(line for line in text.splitlines() if not line.startswith("@")))
     return kept if isinstance(kept, dict) else {}
