@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pic4ser_lib.site import Node
 from pic4ser_lib.steps import Secret
@@ -45,6 +46,12 @@ class Outside:
         """End the connection that all of this shared."""
         words = self.command("true")[:-1]
         subprocess.run([*words[:-1], "-O", "exit", words[-1]], capture_output=True, timeout=60)
+
+
+def changed(node: Node, **ssh: Any) -> Node:
+    """The node with other SSH settings; `address` is the node's own."""
+    address = ssh.pop("address", node.address)
+    return node.model_copy(update={"address": address, "ssh": node.ssh.model_copy(update=ssh)})
 
 
 def no_secret(secret: Secret) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
-from node_outside import PASSWORD, MakeUser, Outside
+from node_outside import PASSWORD, MakeUser, Outside, changed
 
 from pic4ser_lib.errors import ConsentMissing, HostError
 from pic4ser_lib.host import Host, once
@@ -139,12 +140,20 @@ def test_root_itself_needs_no_sudo(node_for_root: Host) -> None:
 
 
 @pytest.fixture
-def node_for_root(outside: Outside) -> Iterator[Host]:
-    """The node with root as the SSH user, for the length of one test."""
-    keys = f"~{outside.node.ssh.user}/.ssh/authorized_keys"
-    outside.run(f"test ! -e /root/.ssh/authorized_keys && install -D -m 600 {keys} /root/.ssh/authorized_keys")
-    ssh = outside.node.ssh.model_copy(update={"user": "root"})
-    host = Host(outside.node.model_copy(update={"ssh": ssh}))
+def node_for_root(outside: Outside, tmp_path: Path) -> Iterator[Host]:
+    """The node with root as the SSH user, at a second sshd of its own (the first may not let root in)."""
+    node, unit = outside.node, "pic4ser-tests-sshd"
+    keys = f"~{node.ssh.user}/.ssh/authorized_keys"
+    kind, key = Path(str(node.ssh.known_hosts)).read_text().split()[1:3]
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[{node.address}]:2222 {kind} {key}\n")
+    outside.run(
+        f"test ! -e /root/.ssh/authorized_keys && install -D -m 600 {keys} /root/.ssh/authorized_keys"
+        f" && systemd-run --quiet --collect --unit {unit}"
+        " /usr/sbin/sshd -D -p 2222 -o PermitRootLogin=prohibit-password -o AllowUsers=root"
+        " && for n in $(seq 100); do (exec 3<>/dev/tcp/127.0.0.1/2222) 2>/dev/null && break; sleep 0.05; done"
+    )
+    host = Host(changed(node, user="root", port=2222, known_hosts=known))
     yield host
     host.close()
-    outside.run("rm -f /root/.ssh/authorized_keys")
+    outside.run(f"systemctl stop {unit}; rm -f /root/.ssh/authorized_keys")

@@ -8,19 +8,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from node_outside import changed
 
 from pic4ser_lib.errors import Unreachable
 from pic4ser_lib.host import Host, connection
 from pic4ser_lib.site import Node
-
-
-def changed(node: Node, **ssh: Any) -> Node:
-    """The node with other SSH settings; `address` is the node's own."""
-    address = ssh.pop("address", node.address)
-    return node.model_copy(update={"address": address, "ssh": node.ssh.model_copy(update=ssh)})
 
 
 def refusal(node: Node) -> Unreachable:
