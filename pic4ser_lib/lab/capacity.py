@@ -16,9 +16,14 @@ _INOTIFY_MOST = Path("/proc/sys/fs/inotify/max_user_instances")
 MIRROR_BYTES = 100_000_000
 NODE_DISK_BYTES = 3_000_000_000
 INOTIFY_PER_NODE = 25  # measured: 29 and 24 on control planes, 16 on a worker; all of them count as root's
-PROGRAMS = {
-    "podman": "podman", "runc": "runc", "skopeo": "skopeo", "ssh-keygen": "openssh-client", "ip": "iproute2",
-}  # fmt: skip
+PROGRAMS = {  # and the Debian package each comes in
+    "podman": "podman",
+    "runc": "runc",
+    "netavark": "netavark",
+    "skopeo": "skopeo",
+    "ssh-keygen": "openssh-client",
+    "ip": "iproute2",
+}
 
 
 @dataclass(frozen=True)
@@ -119,5 +124,5 @@ def _inotify_used() -> int:
 
 
 def _path() -> str:
-    # runc and ip live where an ordinary user's PATH does not look.
-    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+    # runc, ip and podman's own helpers live where a user's PATH does not look.
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/lib/podman:/usr/libexec/podman"

@@ -55,6 +55,7 @@ http: {{addr: ":{REGISTRY_PORT}"}}
 
 # Both or none: when one server ends, the container ends, and that shows.
 ENTRY = """\
+trap exit TERM
 docker-registry serve /srv/registry.yml & nginx -c /srv/nginx.conf -g 'daemon off;' & wait -n
 """
 
@@ -112,7 +113,7 @@ class Mirror:
             self.storage: "/var/lib/registry",
         }
         podman(
-            *("run", "--detach", "--name", MIRROR, "--hostname", "mirror", "--init"),
+            *("run", "--detach", "--name", MIRROR, "--hostname", "mirror"),
             *("--label", f"{LABEL}={self.lab}", "--label", f"{CONFIG_LABEL}={self.config}"),
             *("--network", NETWORK, "--ip", MIRROR_ADDRESS, *mac(MIRROR_ADDRESS), "--no-hosts", "--dns=none"),
             *("--runtime", "runc", "--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run"),
