@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Decision, Later, Read, Restart, Settling, Shell, Step
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ done
 _CLUSTER = """
 [ -e /etc/kubernetes/admin.conf ] || exit 0
 k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s"
-date -u +%FT%TZ
-$k get node NODE --ignore-not-found -o jsonpath='{.status.conditions}{"\\n"}'
-$k -n kube-flannel get pod -l app=flannel --field-selector spec.nodeName=NODE \\
-  -o jsonpath='{range .items[*]}{.status.conditions}{"\\n"}{end}'
+set -e
+node=$($k get node NODE --ignore-not-found -o jsonpath='{.status.conditions}')
+pod=$($k -n kube-flannel get pod -l app=flannel --field-selector spec.nodeName=NODE \\
+  -o jsonpath='{range .items[*]}{.status.conditions}{"\\n"}{end}' | head -n 1)
+echo "@now: $(date -u +%FT%TZ)"
+echo "@node: $node"
+echo "@pod: $pod"
 """
 
 
@@ -108,13 +112,14 @@ class Ready(Step):
 
     def parse(self, raw: tuple[str, str]) -> Readiness:
         """The cluster's part: its clock, the node's conditions, those of flannel's pod there."""
-        now, node, *pods = [*raw[1].splitlines(), "", ""]
-        if not now or not node:
-            return Readiness("no cluster yet" if not now else "not registered", is_known=False)
-        conditions = _by_type(json.loads(node))
+        said = marked(raw[1])
+        if not said.get("node"):
+            return Readiness("not registered" if said else "no cluster yet", is_known=False)
+        conditions = _by_type(json.loads(said["node"]))
         why, _ = _said(conditions)
-        network = _by_type(json.loads(pods[0])).get("Ready", {}) if pods and pods[0] else {}
-        seconds = _seconds(network["lastTransitionTime"], now) if network.get("status") == "True" else -1.0
+        network = _by_type(json.loads(said["pod"] or "[]")).get("Ready", {})
+        is_up = network.get("status") == "True"
+        seconds = _seconds(network["lastTransitionTime"], said["now"]) if is_up else -1.0
         is_ready = conditions.get("Ready", {}).get("status") == "True"
         return Readiness(why, is_ready, True, seconds, min(map(float, raw[0].split())))
 

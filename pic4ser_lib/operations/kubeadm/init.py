@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.operations import files
 from pic4ser_lib.operations.kubeadm import configuration
-from pic4ser_lib.operations.kubeadm.membership import Membership, marked, membership, question
+from pic4ser_lib.operations.kubeadm.membership import Membership, membership, question
+from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Decision, Later, Refused, Run, Settling, Shell, Step, WriteFile
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ _INIT = f"kubeadm init --config {CONFIG} --upload-certs --skip-token-print --ski
 _CLUSTER = """
 if [ "$ready" = ok ]; then
   $k -n kube-system get cm/kubeadm-config ds/kube-proxy deploy/coredns node/NODE --ignore-not-found \\
-    -o jsonpath='{range .items[*]}@has {.kind}/{.metadata.name}: yes{"\\n"}{.data.ClusterConfiguration}{"\\n"}{end}'
+    -o jsonpath='{range .items[*]}@has {.kind}/{.metadata.name}: yes{"\\n"}{.data.ClusterConfiguration}{"\\n"}{end}' ||
+    echo "@readyz: kubectl get failed"
 fi
 """
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.operations.kubeadm import configuration
-from pic4ser_lib.operations.kubeadm.membership import Membership, marked, membership, question
+from pic4ser_lib.operations.kubeadm.membership import Membership, membership, question
+from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Content, Decision, Later, Refused, Run, Secret, Settling, Shell, Step
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
 # The configuration, with the token in it, comes on standard input and is never a file. `cat` makes a pipe of it,
 # which kubeadm can open by name.
 _JOIN = "set -o pipefail; cat | kubeadm join --config /dev/stdin"
-_TOKEN = "kubeadm token create --ttl 2h --description 'pic4ser join' 2>/dev/null"
-_KEY = "kubeadm init phase upload-certs --upload-certs 2>/dev/null | tail -n 1"
+_TOKEN = "kubeadm token create --ttl 2h --description 'pic4ser join'"
+_KEY = "set -o pipefail; kubeadm init phase upload-certs --upload-certs | tail -n 1"
 _CA_HASH = "CA_HASH"
 _REGISTERS_WITHIN = 120.0
 _LABEL = "node-role.kubernetes.io/control-plane"
@@ -26,11 +27,12 @@ _CLUSTER = """
 e=/etc/kubernetes
 k() { kubectl --kubeconfig $e/admin.conf --request-timeout=10s "$@"; }
 if [ -e $e/admin.conf ]; then
-  if ready=$(k get --raw /readyz 2>&1); then
-    echo "@readyz: ok"
-    echo "@node: $(k get node NODE --ignore-not-found -o jsonpath='{.metadata.labels}{.status.conditions}')"
-  else
-    echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
+  ready=$(k get --raw /readyz 2>&1 || true)
+  echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
+  if node=$(k get node NODE --ignore-not-found -o jsonpath='{.metadata.labels}{.status.conditions}'); then
+    echo "@node: $node"
+  elif [ "$ready" = ok ]; then
+    echo "@readyz: kubectl get node failed"
   fi
   echo "@ca: $(sha256sum <$e/pki/ca.crt | cut -d ' ' -f 1)"
   if command -v openssl >/dev/null; then

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pic4ser_lib.operations.kubeadm.membership import marked
+from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Action, Decision, KeepKubeconfig, Later, OwnKubeconfig, Refused, Run, Secret, Shell, Step
 
 if TYPE_CHECKING:

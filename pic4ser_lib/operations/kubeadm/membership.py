@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+
+from pic4ser_lib.operations.marked import marked
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 """The manifests of a complete control plane."""
@@ -91,11 +92,6 @@ class Membership:
 def question(address: str, port: int) -> str:
     """The snippet for a node with this address and API port."""
     return (_QUESTIONS + _READYZ).replace("ADDRESS", address).replace("PORT", str(port))
-
-
-def marked(raw: str) -> dict[str, str]:
-    """The lines of an answer that start with @, by name."""
-    return {key: value.strip() for key, value in re.findall(r"^@([^:\n]+):(.*)$", raw, re.MULTILINE)}
 
 
 def membership(raw: str) -> Membership:
