@@ -93,16 +93,20 @@ class _Start:
             remedy = "pic4ser lab down, then this again: nodes start anew."
             raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
         if self.seen is not None and prepared and self.seen.alive:
+            self._wait()  # an up that was stopped may have left it booting
             return False
         self.progress.tell(name, "boot: start" if prepared else "boot: create and start")
         if not prepared:
             self.machine.create()
         self.machine.start()
-        until(self._silent, waiting_for=f"sshd on {name}", seconds=_BOOT_SECONDS)
+        self._wait()
         booted = "systemctl is-system-running --wait || true"
         podman("exec", self.machine.spec.container, "sh", "-c", booted, timeout=_BOOT_SECONDS)
         self.progress.done(name)
         return True
+
+    def _wait(self) -> None:
+        until(self._silent, waiting_for=f"sshd on {self.machine.spec.name}", seconds=_BOOT_SECONDS)
 
     def _silent(self) -> str:
         if self.stopping.is_set():

@@ -1,4 +1,4 @@
-"""What a lab that died can leave on the host besides containers: mounts in its folders."""
+"""What a lab that died can leave on the host besides containers: mounts."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import subprocess
 from pathlib import Path
 
 
-def unmount(home: Path) -> list[Path]:
-    """Unmounts whatever is mounted inside the lab's folder, the innermost first; what it unmounted."""
-    mounted = inside(home, Path("/proc/self/mounts").read_text())
+def unmount(folder: Path, *, with_name: str = "") -> list[Path]:
+    """Unmounts what is mounted inside the folder (with this name in its path), the innermost first; what it was."""
+    mounted = inside(folder, Path("/proc/self/mounts").read_text(), with_name=with_name)
     for path in mounted:
         subprocess.run(["umount", "--lazy", str(path)], capture_output=True, timeout=30)
     return mounted
 
 
-def inside(home: Path, mounts: str) -> list[Path]:
-    """Mount points below `home` in the text of /proc/self/mounts, the innermost first."""
+def inside(folder: Path, mounts: str, *, with_name: str = "") -> list[Path]:
+    """Mount points below `folder` in the text of /proc/self/mounts, the innermost first."""
     points = (Path(_unescaped(line.split()[1])) for line in mounts.splitlines())
-    return sorted((p for p in points if p != home and p.is_relative_to(home)), key=lambda p: (-len(p.parts), str(p)))
+    found = (p for p in points if p != folder and p.is_relative_to(folder))
+    wanted = (p for p in found if not with_name or with_name in p.parts)
+    return sorted(wanted, key=lambda p: (-len(p.parts), str(p)))
 
 
 def _unescaped(field: str) -> str:

@@ -14,13 +14,14 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import identity
+from pic4ser_lib.lab import identity, leftovers, state
 from pic4ser_lib.lab.nodes import NETWORK, NodeSpec
 
 LABEL = "pic4ser.lab"
@@ -33,21 +34,29 @@ _MOST_FILES, _MOST_PROCESSES = 1_048_576, 10_000
 
 
 def podman(*words: str | Path, timeout: float = 60.0, stdin: bytes | None = None) -> str:
-    """What `podman WORDS` printed. Raises LabError with what it said when it fails or takes longer than `timeout`."""
-    command = ["podman", *map(str, words)]
-    shown = " ".join(command[:3])
+    """What `podman WORDS` printed. Raises LabError with what it said when it fails or takes longer than `timeout`.
+
+    A podman that is killed in the middle leaves addresses and containers that it never finds again. So it runs to its
+    end when we are interrupted or killed; until then it holds the lab's lock.
+    """
+    shown = " ".join(["podman", *map(str, words)][:3])
     if os.geteuid() != 0:  # podman would answer with the user's own containers, as if there were no lab
         raise LabError(what=shown, seen="this is not root", remedy="Run it with sudo: nodes are privileged containers.")
+    process = _started(words)
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout)
-    except FileNotFoundError as error:
-        raise LabError(what=shown, seen="podman is not installed", remedy="apt-get install podman runc") from error
+        out, err = process.communicate(stdin, timeout=timeout)
     except subprocess.TimeoutExpired as error:
+        process.kill()
+        process.communicate()
         raise LabError(what=shown, seen=f"no answer within {timeout:.0f} s") from error
-    if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip() or done.stdout.decode(errors="replace").strip()
-        raise LabError(what=shown, seen=said[-600:] or f"it ended with {done.returncode}")
-    return done.stdout.decode(errors="replace")
+    except KeyboardInterrupt:
+        process.wait(timeout)
+        raise
+    if process.returncode != 0:
+        said = (err or out).decode(errors="replace").strip()
+        remedy = "pic4ser lab down, then pic4ser lab up." if "already allocated" in said else ""
+        raise LabError(what=shown, seen=said[-600:] or f"it ended with {process.returncode}", remedy=remedy)
+    return out.decode(errors="replace")
 
 
 @dataclass(frozen=True)
@@ -60,22 +69,19 @@ class Container:
     lab: str
     state: str
     alive: bool
-    cgroup: str
 
 
 def containers() -> dict[str, Container]:
     """Every container of any rehearsal lab on this machine, by name."""
-    listed = podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
-    if not listed:
-        return {}
-    return {c.name: c for c in map(_container, json.loads(podman("inspect", "--type", "container", *listed)))}
+    listed = json.loads(podman("ps", "--all", "--filter", f"label={LABEL}", "--format", "json") or "[]")
+    return {seen.name: seen for seen in map(_container, listed)}
 
 
 def memory_bytes(seen: Container) -> int:
     """What the processes of a running container hold now; page cache, which the kernel can drop, does not count."""
     below = "" if host_is_unified() else "memory"
-    told = Path("/sys/fs/cgroup", below, seen.cgroup.lstrip("/"), "memory.stat").read_text()
-    return held_bytes(told)
+    cgroup = podman("inspect", "--type", "container", "--format", "{{.State.CgroupPath}}", seen.id).strip()
+    return held_bytes(Path("/sys/fs/cgroup", below, cgroup.lstrip("/"), "memory.stat").read_text())
 
 
 def held_bytes(memory_stat: str) -> int:
@@ -85,12 +91,18 @@ def held_bytes(memory_stat: str) -> int:
 
 
 def bury(*names: str) -> None:
-    """Tells podman that containers are dead which it believes to run: whoever watched them was killed with them.
+    """Makes podman's word and the kernel's agree on containers that were killed together with who watched them.
 
-    The watcher would have left the exit code in a file; without it podman neither stops, starts nor removes them.
+    A podman killed while it started one leaves a container of runc's behind that it does not know of. And a watcher
+    (conmon) that was killed too left no exit code, without which podman neither stops, starts nor removes a container.
     """
     for seen in containers().values():
-        if seen.name in names and seen.state in ("running", "stopping") and not seen.alive and _EXITS.is_dir():
+        if seen.name not in names or seen.alive:
+            continue
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run(["runc", "delete", "--force", seen.id], capture_output=True, timeout=30)
+        leftovers.unmount(Path("/"), with_name=seen.id)
+        if seen.state in ("running", "stopping") and _EXITS.is_dir():
             (_EXITS / seen.id).write_text("137")
             podman("container", "cleanup", seen.name)
 
@@ -145,7 +157,8 @@ class ContainerNode:
     def prepared(self, seen: Container | None) -> bool:
         """Whether this container was made to the end: a kill in between leaves one without its files."""
         mark = self.folder / "prepared"
-        return seen is not None and mark.exists() and mark.read_text() == seen.id
+        whole = seen is not None and seen.state != "removing"
+        return whole and seen is not None and mark.exists() and mark.read_text() == seen.id
 
     def create(self) -> None:
         """A plain machine, off: its disk is the image, its folders are empty, its names and keys are in place."""
@@ -191,6 +204,18 @@ class ContainerNode:
         ]
 
 
+def _started(words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    command, held, pipe = ["podman", *map(str, words)], state.lock_held(), subprocess.PIPE
+    if shutil.which("podman") is None:
+        remedy = "apt-get install podman runc netavark"
+        raise LabError(what="podman", seen="podman is not installed", remedy=remedy)
+    if held:
+        # A shell holds the lock for podman: podman would hand it on to the container's watcher, for days.
+        closed = " ".join(f"{descriptor}>&-" for descriptor in held)
+        command = ["bash", "-c", f'podman "$@" {closed}; exit $?', *command]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, pass_fds=held)
+
+
 def _limit(name: str, which: int, most: int) -> str:
     # A root without CAP_SYS_RESOURCE may lower a limit and never raise it.
     hard = resource.getrlimit(which)[1]
@@ -199,16 +224,14 @@ def _limit(name: str, which: int, most: int) -> str:
 
 
 def _container(seen: dict[str, Any]) -> Container:
-    state, labels = seen["State"], seen["Config"]["Labels"] or {}
-    pid = int(state.get("Pid") or 0)
+    pid, labels = int(seen["Pid"]), seen["Labels"] or {}
     return Container(
-        name=seen["Name"],
+        name=seen["Names"][0],
         id=seen["Id"],
         config=labels.get(CONFIG_LABEL, ""),
         lab=labels.get(LABEL, ""),
-        state=state["Status"],
-        alive=state["Status"] == "running" and pid > 0 and _runs(pid),
-        cgroup=state.get("CgroupPath", ""),
+        state=seen["State"],
+        alive=seen["State"] == "running" and pid > 0 and _runs(pid),
     )
 
 

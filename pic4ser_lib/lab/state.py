@@ -16,17 +16,20 @@ import getpass
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab.nodes import NodeSpec
 
 LOCK = Path("/run/pic4ser-lab.lock")
+_ORPHANS_SECONDS = 60.0
+_held: list[int] = []
 
 
 def folder() -> Path:
@@ -60,20 +63,26 @@ def keep(state: Path, lab: Running) -> None:
 
 @contextmanager
 def locked(doing: str, *, lock: Path | None = None) -> Iterator[None]:
-    """One change of the lab at a time on this machine; ends with its process. Raises LabError naming the other."""
+    """One change of the lab at a time on this machine; ends with its process. Raises LabError naming the other.
+
+    If the other was killed, what it started still runs to its end: that is waited for.
+    """
     with _opened(lock or LOCK, doing) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise _busy(doing, file.read()) from error
+        _take(file, doing)
+        _held.append(file.fileno())
         file.truncate(0)
         file.write(json.dumps({"who": _who(), "doing": doing, "since": now(), "pid": os.getpid()}))
         file.flush()
         try:
             yield
         finally:
+            _held.remove(file.fileno())
             file.truncate(0)
+
+
+def lock_held() -> tuple[int, ...]:
+    """The descriptors with which a child process holds the lab's lock too."""
+    return tuple(_held)
 
 
 def now() -> str:
@@ -123,10 +132,29 @@ def _who() -> str:
     return os.environ.get("SUDO_USER") or getpass.getuser()
 
 
-def _busy(doing: str, said: str) -> LabError:
+def _take(file: TextIO, doing: str) -> None:
+    end = time.monotonic() + _ORPHANS_SECONDS
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            other = _holder(file.read())
+            if other is None or Path(f"/proc/{other['pid']}").exists() or time.monotonic() > end:
+                raise _busy(doing, other) from error
+        time.sleep(0.2)
+
+
+def _holder(said: str) -> dict[str, Any] | None:
     try:
-        other = json.loads(said)
-        seen = f"{other['who']} (process {other['pid']}) does `{other['doing']}` since {other['since']}"
+        told = json.loads(said)
+        return {key: told[key] for key in ("who", "pid", "doing", "since")}
     except (ValueError, KeyError, TypeError):
-        seen = "another process is changing the lab now"
+        return None
+
+
+def _busy(doing: str, other: dict[str, Any] | None) -> LabError:
+    seen = "another process is changing the lab now"
+    if other:
+        seen = f"{other['who']} (process {other['pid']}) does `{other['doing']}` since {other['since']}"
     return LabError(what=doing, seen=seen, remedy="There is one lab per machine: wait for it to end.")

@@ -34,7 +34,9 @@ def on(node: str, script: str, *, timeout: float = 60.0) -> str:
 
 def podman_ids() -> dict[str, str]:
     """Container ids of the lab by name."""
-    listed = said("podman", "ps", "--all", "--filter", "label=pic4ser.lab", "--format", "{{.Names}} {{.ID}}")
+    listed = said(
+        "podman", "ps", "--all", "--no-trunc", "--filter", "label=pic4ser.lab", "--format", "{{.Names}} {{.ID}}"
+    )
     return dict(line.split() for line in listed.splitlines())
 
 

@@ -22,3 +22,8 @@ def test_the_innermost_comes_first_and_neighbours_stay() -> None:
         lab / "nodes/kitt/kubelet",
         lab / "with blank",
     ]
+
+
+def test_only_mounts_with_a_containers_name_are_meant() -> None:
+    mounts = "shm /c/abc/userdata/shm tmpfs rw 0 0\nshm /c/abcd/userdata/shm tmpfs rw 0 0\n"
+    assert inside(Path("/"), mounts, with_name="abc") == [Path("/c/abc/userdata/shm")]

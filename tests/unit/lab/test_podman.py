@@ -42,7 +42,7 @@ def _node(folder: Path) -> ContainerNode:
 
 def test_a_container_is_prepared_only_when_its_files_were_put_into_it(tmp_path: Path) -> None:
     node = _node(tmp_path)
-    seen = Container("pic4ser-kitt", "abc", node.config, "/state", "created", False, "")
+    seen = Container("pic4ser-kitt", "abc", node.config, "/state", "created", False)
     assert not node.prepared(None)
     assert not node.prepared(seen)
     (tmp_path / "prepared").write_text("an older one")

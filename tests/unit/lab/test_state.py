@@ -50,6 +50,19 @@ def test_the_lock_ends_with_its_holder_even_when_that_is_killed(tmp_path: Path) 
         pass
 
 
+def test_what_a_killed_holder_started_is_waited_for(tmp_path: Path) -> None:
+    hold = (
+        "import os, subprocess, sys; from pathlib import Path; from pic4ser_lib.lab import state\n"
+        "with state.locked('lab up', lock=Path(sys.argv[1])):\n"
+        "    subprocess.Popen(['sh', '-c', 'sleep 0.5; touch ' + sys.argv[2]], pass_fds=state.lock_held())\n"
+        "    os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", hold, str(tmp_path / "lock"), str(tmp_path / "done")], check=False)
+    with state.locked("lab down", lock=tmp_path / "lock"):
+        assert (tmp_path / "done").exists()
+    assert state.lock_held() == ()
+
+
 def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
     private, public = state.key(tmp_path / "k", comment="lab")
     assert public.startswith("ssh-ed25519 ")
