@@ -13,6 +13,8 @@ from pic4ser_lib.steps import Secret
 
 PASSWORD = "cörrect hörse"  # of a user that exists for the length of one test
 MADE = "/etc/pic4ser-tests"
+PLACES = "/etc /home /root /usr /opt /srv /var/tmp /var/backups"
+"""Where a change on disk would be ours: a cluster that runs there writes elsewhere."""
 MakeUser = Callable[..., Node]
 
 
