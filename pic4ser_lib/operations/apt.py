@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 LOCK_SECONDS = 120
 LISTS_ARE_STALE = 24 * 60  # minutes; older lists name packages that a mirror may have dropped
-_NET = "-o Acquire::http::Timeout=15 -o Acquire::https::Timeout=15"
+_NET = "-o Acquire::http::Timeout=15"
 _QUIET = "DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l"  # services are restarted by steps, one node at a time
 
 
@@ -104,9 +104,9 @@ def mend() -> str:
 
 def patient(command: str) -> str:
     """The command, tried again while somebody holds the lock it needs. Its warnings are passed on."""
+    locked = f'[[ $said == *" lock "* && $SECONDS -lt {LOCK_SECONDS} ]]'
     return (
-        f"(SECONDS=0; until said=$({command} 2>&1); do "
-        f'[[ $said == *lock* && $SECONDS -lt {LOCK_SECONDS} ]] || {{ echo "$said" >&2; exit 100; }}; sleep 2; done; '
+        f'(SECONDS=0; until said=$({command} 2>&1); do {locked} || {{ echo "$said" >&2; exit 100; }}; sleep 2; done; '
         "grep '^[WE]:' <<<\"$said\" >&2 || true)"
     )
 

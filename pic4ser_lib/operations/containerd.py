@@ -111,7 +111,7 @@ class Configured(Step):
         except tomllib.TOMLDecodeError as error:
             raise Refused(self.wanted, f"{CONFIG} is not TOML: {error}", f"Mend {CONFIG} by hand.") from error
         if values.get("version", 1) not in tables.RUNTIME:
-            seen = f"{CONFIG} has version {values.get('version', 'none')}"
+            seen = f"{CONFIG} is of version {values.get('version', 1)}"
             raise Refused(
                 self.wanted, seen, "Run `containerd config migrate`, or move the file away: a new one is made."
             )
@@ -134,8 +134,10 @@ class Configured(Step):
                 raise Refused(self.wanted, where, f"Remove {key} from {other.path}, or the file if nobody needs it.")
 
     def _effective(self, seen: Configuration, wanted: tables.Keys) -> None:
-        if seen.dump is None or seen.dump.mode:
-            said = seen.dump.content.strip().splitlines()[-1:] if seen.dump else ["nothing"]
+        if seen.dump is None:
+            return
+        if seen.dump.mode:
+            said = seen.dump.content.strip().splitlines()[-1:]
             raise Refused(self.wanted, f"containerd cannot read its configuration: {' '.join(said)}", f"Mend {CONFIG}.")
         if key := tables.not_effective(tomllib.loads(seen.dump.content), wanted):
             imports = tomllib.loads(seen.file.content if seen.file else "").get("imports", [])

@@ -133,7 +133,7 @@ def disk() -> Disk:
 
 
 def no_foreign_cluster(endpoint: str, addresses: Sequence[str] = ()) -> NoForeignCluster:
-    """The node is in no cluster, or in the one at `endpoint` (host:port), also known by its control planes' `addresses`."""
+    """The node is in no cluster, or in the one at `endpoint` (host:port), or at a control plane's address of it."""
     return NoForeignCluster(endpoint, tuple(addresses))
 
 

@@ -108,6 +108,9 @@ class RunningCurrent(Step):
         Ubuntu 22.04 prints whole seconds, and a file may be written in the second of a restart.
         """
         unit = shlex.quote(self.unit)
+        service = shlex.quote(self.unit.removesuffix(".service") + ".service.d")
+        # systemd does not notice a new folder of drop-ins until it reloads, so they are looked for here.
+        drop_ins = " ".join(f"{base}/systemd/system/{service}/*.conf" for base in ("/etc", "/run", "/usr/lib"))
         shown = "-p LoadState -p ActiveState -p SubState -p NeedDaemonReload -p MainPID -p FragmentPath -p DropInPaths"
         return Shell(
             f'shopt -s nullglob; export LC_ALL=C; u=$(systemctl show {shown} -- {unit}); echo "$u"; '
@@ -116,7 +119,7 @@ class RunningCurrent(Step):
             'now=$EPOCHREALTIME; read -r up _ </proc/uptime; echo "Now=$now"; echo "Up=$up"; '
             'if [ "${pid:-0}" != 0 ] && [ -r "/proc/$pid/stat" ]; then s=$(<"/proc/$pid/stat"); s=(${s##*) }); '
             'echo "Ticks=${s[19]}"; echo "Hertz=$(getconf CLK_TCK)"; fi; '
-            f"for f in $own {' '.join(self.files)}; do stat -Lc '%.3Z %n' \"$f\" 2>/dev/null; done "
+            f"for f in $own {drop_ins} {' '.join(self.files)}; do stat -Lc '%.3Z %n' \"$f\" 2>/dev/null; done "
             "| sort -n | tail -n 1 | sed 's/^/Newest=/'"
         )
 

@@ -19,7 +19,7 @@ from pic4ser_lib.steps import Action, Decision, Later, Refused, RemoveFile, Run,
 LISTS = "/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources"
 DEAD = re.compile(r"//apt\.kubernetes\.io\b|//packages\.cloud\.google\.com/apt/?\s+kubernetes-")
 """Google's repositories of Kubernetes, which the document names; they were switched off in March 2024."""
-_QUOTED = "\\|{}[]<>\"^~_=!@#$%&*"  # what apt writes as %xx in the names of its lists
+_QUOTED = '\\|{}[]<>"^~_=!@#$%&*'  # what apt writes as %xx in the names of its lists
 
 
 class AptSource(Protocol):

@@ -19,6 +19,7 @@ in what the step says. `!object {...}` makes something with attributes, for argu
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -172,11 +173,16 @@ def test_a_file_that_was_written_is_not_written_again(path: Path) -> None:
 
 
 def _fed_back(raw: Any, writes: list[steps.WriteFile]) -> Any:
-    """The answer as it would be after the writes; a step has to read (by `files.show`) what it writes."""
+    """The answer as it would be after the writes; a step has to read (by `files.show`) what it writes.
+
+    What a command (`files.output`) printed about that file was so before, and is left out.
+    """
     if isinstance(raw, tuple):
         return tuple(_fed_back(part, writes) if isinstance(part, str) else part for part in raw)
     for write in writes:
         if any(line.startswith(f"{write.path}: ") for line in raw.splitlines()):
+            for command in re.findall(rf"(?m)^(\$ .*{re.escape(write.path)}.*): [0-7]+$", raw):
+                raw = _without(raw, command)
             raw = _without(raw, write.path) + framed(write.path, steps.printable(write.content), write.mode)
     return raw
 
