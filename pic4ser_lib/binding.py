@@ -11,13 +11,14 @@ A notebook reads like this:
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import getpass
 import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib import engine
 from pic4ser_lib.display import BindingTable, Table
-from pic4ser_lib.errors import GroupFailed, Problem, SiteError
+from pic4ser_lib.errors import GroupFailed, PicError, Problem, SiteError
 from pic4ser_lib.journal import Journal, register_secret
 from pic4ser_lib.ports import CLUSTER, Ways, state_folder
 from pic4ser_lib.progress import Progress
@@ -49,7 +50,8 @@ def bind(site: str = "parameters/lab", node: str = "*", mode: str = "apply") -> 
     loaded = load(site)
     without = set(filter(None, os.environ.get("PIC4SER_WITHOUT", "").split(",")))
     chosen = tuple(n for n in loaded.select(node) if n.name not in without)
-    return Nodes(_Kernel.of(loaded, wanted), chosen)
+    left_out = tuple(n.name for n in loaded.nodes if n.name in without)
+    return Nodes(_Kernel.of(loaded, wanted), chosen, without=left_out)
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Nodes:
     kernel: _Kernel = field(repr=False)
     members: tuple[Node, ...]
     serial: bool = False
+    without: tuple[str, ...] = ()
 
     @property
     def site(self) -> Site:
@@ -113,7 +116,7 @@ class Nodes:
         return replace(self, members=tuple(filter(keep, self.members)))
 
     def _table(self) -> BindingTable:
-        return BindingTable(self.site, self.members, self.kernel.mode)
+        return BindingTable(self.site, self.members, self.kernel.mode, self.without)
 
     def __repr__(self) -> str:
         return repr(self._table())
@@ -142,8 +145,9 @@ class ClusterScope:
         self.kernel.remember({CLUSTER: [stands_on]})
         table = self.kernel.run({CLUSTER: [stands_on]})
         if self.kernel.mode is not Mode.APPLY or not self.kernel.must_prove:
-            record = replace(table.records[0], step=proof.name, wanted=proof.wanted, kind="proof",
-                             note="not repeated: nothing was changed in this notebook")  # fmt: skip
+            note = "not repeated: nothing was changed in this notebook"
+            state = table.records[0]
+            record = Record(CLUSTER, proof.name, proof.wanted, state.outcome, seen=state.seen, kind="proof", note=note)
             return self.kernel.keep_all((record,))
         return self.kernel.keep_all((self._proved(proof),))
 
@@ -175,10 +179,10 @@ class _Kernel:
     @classmethod
     def of(cls, site: Site, mode: Mode) -> _Kernel:
         """Open nothing yet but the journal."""
-        from pic4ser_lib.consent import ask_password
         from pic4ser_lib.host import Host
 
-        hosts = {node.name: Host(node, password=partial(ask_password, node.name)) for node in site.nodes}
+        given: list[str] = []
+        hosts = {node.name: Host(node, password=_password_of(node, given)) for node in site.nodes}
         ways = Ways(site, hosts, state_folder(site.name) / "kubeconfig")
         run_id = os.environ.get("PIC4SER_RUN_ID") or uuid.uuid4().hex
         return cls(site, mode, ways, Journal(_journal_path(site, run_id)), run_id)
@@ -198,13 +202,16 @@ class _Kernel:
         from pic4ser_lib.host import in_parallel
 
         mode = mode or self.mode
+        self._ask_passwords(jobs)
         self._take_lock(mode)
         with Progress() as progress:
-            tasks = {name: partial(self._run_on, name, steps, mode, progress) for name, steps in jobs.items()}
+            tasks: dict[str, Callable[[], engine.Ran]] = {
+                name: partial(self._run_on, name, steps, mode, progress) for name, steps in jobs.items()
+            }
             results = in_parallel(tasks, cap=1 if serial else 10)
         ran = {name: r for name, r in results.items() if isinstance(r, engine.Ran)}
         self.changed = self.changed or any(r.changed for r in ran.values())
-        table = Table(tuple(record for r in ran.values() for record in r.records), mode)
+        table = Table(self._in_order(record for r in ran.values() for record in r.records), mode)
         _raise_failures(results, table)
         return table
 
@@ -225,14 +232,28 @@ class _Kernel:
 
     def _run_on(self, name: str, steps: Sequence[Step], mode: Mode, progress: Progress) -> engine.Ran:
         tell = partial(progress.tell, name)
-        try:
-            if name == CLUSTER:
-                return engine.run(self.ways.port(name), steps, mode, tell=tell, keep=self._keep)
-            tell("connects")
-            with self.ways.hosts[name].session() as session:
-                return engine.run(self.ways.port(name, session), steps, mode, tell=tell, keep=self._keep)
-        finally:
-            progress.done(name)
+        with contextlib.ExitStack() as stack:
+            stack.callback(progress.done, name)
+            session = None
+            if name != CLUSTER:
+                tell("connects")
+                try:
+                    session = stack.enter_context(self.ways.hosts[name].session())
+                except PicError as error:
+                    self._keep(unreached := _unreached(name, error))
+                    return engine.Ran((unreached,), error)
+            return engine.run(self.ways.port(name, session), steps, mode, tell=tell, keep=self._keep)
+
+    def _in_order(self, records: Iterable[Record]) -> tuple[Record, ...]:
+        """The steps in the order in which the notebook wanted them, whichever node has them first."""
+        order = {name: number for number, name in enumerate(dict.fromkeys(step.name for _, step in self.wanted))}
+        return tuple(sorted(records, key=lambda record: order.get(record.step, -1)))
+
+    def _ask_passwords(self, jobs: dict[str, list[Step]]) -> None:
+        """Before the threads start: JupyterLab's reader answers only the thread that runs the cell."""
+        for node in self.site.nodes:
+            if node.ssh.password_sudo and (node.name in jobs or node is self.site.first):
+                self.ways.hosts[node.name].know_password()
 
     def _keep(self, record: Record) -> None:
         while self.ways.learned:
@@ -241,13 +262,33 @@ class _Kernel:
 
     def _take_lock(self, mode: Mode) -> None:
         """Modes that change hold the site's lock until the kernel ends; a run's kernels share their parent's."""
+        if self.lock is not None and self.lock.lost:
+            self.lock = None  # the line broke: whoever came since is asked again
         if mode is not Mode.APPLY or self.lock is not None:
             return
         from pic4ser_lib.host import SiteLock
 
-        lock = SiteLock(self.ways.hosts[self.site.first.name], run_id=self.run_id, who=_who())
+        first = self.ways.hosts[self.site.first.name]
+        lock = SiteLock(first, run_id=self.run_id, who=_who(), site=self.site.name)
         lock.__enter__()
         self.lock = lock
+
+
+def _password_of(node: Node, given: list[str]) -> Callable[[], str]:
+    """How a node's sudo password is asked for; an empty answer repeats the last one in `given`."""
+    from pic4ser_lib.consent import ask_password
+
+    def ask() -> str:
+        password = ask_password(node.name, repeatable=bool(given)) or (given[-1] if given else "")
+        register_secret(password)
+        given.append(password)
+        return password
+
+    return ask
+
+
+def _unreached(name: str, error: PicError) -> Record:
+    return Record(name, "ssh", "the node answers over SSH and lets us become root", Outcome.FAILED, error=str(error))
 
 
 def _for(node: Node, wanted: Sequence[Wanted]) -> list[Step]:
@@ -283,7 +324,7 @@ def _show(table: Table) -> None:
         from IPython.display import display
     except ImportError:
         return
-    if get_ipython() is not None:  # type: ignore[no-untyped-call]
+    if get_ipython() is not None:
         display(table)  # type: ignore[no-untyped-call]
 
 

@@ -33,15 +33,17 @@ _LONGEST = 4096
 _one_question = threading.Lock()
 
 
-def ask_password(node: str) -> str:
+def ask_password(node: str, *, repeatable: bool = False) -> str:
     """The sudo password for a node: from the run that started this kernel, else from whoever sits in front of it.
 
-    Nothing is remembered here (host.once does that), and one question is asked at a time. Raises ConsentMissing
-    where nobody can be asked: plain papermill, nbval, a pipe.
+    Nothing is remembered here (host.once does that), and one question is asked at a time; `repeatable` says in it
+    that an empty answer means the last one. Raises ConsentMissing where nobody can be asked: plain papermill,
+    nbval, a pipe.
     """
     path = os.environ.get(SOCKET)
+    hint = " (empty: the same as before)" if repeatable else ""
     with _one_question:
-        answer = _from_run(path, node) if path else _from_person(f"sudo password for {node}: ")
+        answer = _from_run(path, node) if path else _from_person(f"sudo password for {node}{hint}: ")
     if answer is None:
         raise ConsentMissing(
             needed=f"the sudo password for {node}",

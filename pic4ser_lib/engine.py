@@ -97,12 +97,12 @@ def run(
     changed = False
     for step, raw in zip(steps, answers, strict=True):
         tell(step.name)
-        record, error = _run_one(port, step, None if changed else raw, mode, tell, clock)
+        record, failure = _run_one(port, step, None if changed else raw, mode, tell, clock)
         keep(record)
         records.append(record)
         changed = changed or record.outcome is Outcome.CHANGED or bool(record.actions and mode is Mode.APPLY)
-        first_error = first_error or error
-        if error and mode is Mode.APPLY:
+        first_error = first_error or failure
+        if failure and mode is Mode.APPLY:
             break
     return Ran(tuple(records), first_error)
 
@@ -126,7 +126,8 @@ def _run_one(
     except PicError as problem:
         error, record = problem, _failed(port.node, step, problem)
     actions = taken or ([] if error or mode is not Mode.PLAN else _actions(decision))
-    return replace(record, seconds=clock.now() - started, **_told(actions)), error
+    actions_told, diffs = _told(actions)
+    return replace(record, seconds=clock.now() - started, actions=actions_told, diffs=diffs), error
 
 
 def _reached(
@@ -203,11 +204,8 @@ def _looked(node: str, step: Step, seen: Any, decision: Decision) -> Record:
     return Record(node, step.name, step.wanted, outcome, seen=str(seen), note=note)
 
 
-def _told(actions: Sequence[Action]) -> dict[str, tuple[str, ...]]:
-    return {
-        "actions": tuple(map(describe, actions)),
-        "diffs": tuple(text for text in map(diff, actions) if text),
-    }
+def _told(actions: Sequence[Action]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return tuple(map(describe, actions)), tuple(text for text in map(diff, actions) if text)
 
 
 def _failed(node: str, step: Step, error: PicError, outcome: Outcome = Outcome.FAILED) -> Record:

@@ -12,6 +12,7 @@
       GroupFailed            some of several nodes failed; carries all results
       SiteBusy               somebody else changes this site now
       ConsentMissing         nobody is there who could be asked
+      JournalFailed          the record of a run cannot be written (raised by journal/)
       ArtifactError          the rehearsal lab could not build or check an artifact
       LabError               the rehearsal lab itself
 

@@ -317,7 +317,7 @@ def printable(content: Content) -> str:
 
 def secrets_of(action: Action) -> tuple[Secret, ...]:
     """The secrets an action needs, in the order of their first use."""
-    content = getattr(action, "content", None) or getattr(action, "stdin", "")
+    content: Content = getattr(action, "content", "") or getattr(action, "stdin", "")
     parts = () if isinstance(content, str) else content
     return tuple(dict.fromkeys(part for part in parts if isinstance(part, Secret)))
 

@@ -69,6 +69,11 @@ class Host:
         shell.open()
         return shell
 
+    def know_password(self) -> None:
+        """Ask for the sudo password now, unless it is known. Raises ConsentMissing when nobody can be asked."""
+        if self._password is not None:
+            self._password()
+
     def close(self) -> None:
         """End the connection, if there is one."""
         with self._connecting:

@@ -76,7 +76,11 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
         boot.boot(home, nodes, made, seen, progress)
         sitefolder.write_local(
-            folder, key=home / "id_ed25519", known_hosts=home / "known_hosts", fingerprint=made.apt_fingerprint
+            folder,
+            key=home / "id_ed25519",
+            known_hosts=home / "known_hosts",
+            fingerprint=made.apt_fingerprint,
+            interface=network.bridge(),
         )
     return status()
 

@@ -43,9 +43,10 @@ def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     return nodes
 
 
-def write_local(folder: Path, *, key: Path, known_hosts: Path, fingerprint: str) -> Path:
+def write_local(folder: Path, *, key: Path, known_hosts: Path, fingerprint: str, interface: str = "") -> Path:
     """Completes the site for this machine; a file that says the same already stays untouched."""
-    path, text = folder / LOCAL, local(key=key, known_hosts=known_hosts, fingerprint=fingerprint, machine=machine_id())
+    path = folder / LOCAL
+    text = local(key=key, known_hosts=known_hosts, fingerprint=fingerprint, machine=machine_id(), interface=interface)
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
     return path
@@ -56,12 +57,13 @@ def remove_local(folder: Path) -> None:
     (folder / LOCAL).unlink(missing_ok=True)
 
 
-def local(*, key: Path, known_hosts: Path, fingerprint: str, machine: str) -> str:
-    """The text of local.yaml."""
+def local(*, key: Path, known_hosts: Path, fingerprint: str, machine: str, interface: str = "") -> str:
+    """The text of local.yaml; `interface` is the host's end of the lab's network, gone when the lab is."""
     return "\n".join(
         (
             "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
             f"valid_on: {json.dumps(machine)}",
+            *([f"valid_while: {json.dumps(interface)}"] if interface else []),
             "ssh:",
             f"  key: {json.dumps(str(key))}",
             f"  known_hosts: {json.dumps(str(known_hosts))}",

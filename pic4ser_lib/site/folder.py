@@ -20,6 +20,7 @@ from pic4ser_lib.site.known import with_upstream
 from pic4ser_lib.site.reading import Document, Key, parse
 from pic4ser_lib.site.schema import ClusterFile, Node, NodeFile, Site, Ssh
 
+_INTERFACES = Path("/sys/class/net")
 CLUSTER, LOCAL, NODES = "cluster.yaml", "local.yaml", "nodes"
 
 
@@ -34,6 +35,7 @@ def load(site: str | Path, *, this_machine: str | None = None) -> Site:
     local = _read(path / LOCAL, LOCAL) if (path / LOCAL).exists() else None
     whole = local.over(cluster) if local else cluster
     _refuse_elsewhere(path, whole, machine_id() if this_machine is None else this_machine)
+    _refuse_outside(path, whole)
     nodes = {file.stem: _read(file, f"{NODES}/{file.name}") for file in _node_files(path)}
     return _judged_site(path, whole, nodes, incomplete=local is None and bool(whole.values.get("completed_by")))
 
@@ -207,6 +209,15 @@ def _refuse_elsewhere(path: Path, whole: Document, this_machine: str) -> None:
         writer = whole.values.get("completed_by") or "pic4ser lab up"
         sentence = f"this folder is the lab of another machine; here `{writer}` makes one of its own"
         raise SiteError(path=str(path), problems=(whole.problem(("valid_on",), sentence),))
+
+
+def _refuse_outside(path: Path, whole: Document) -> None:
+    """Without its own network a lab's addresses belong to somebody else: after a reboot of this machine, for one."""
+    interface = whole.values.get("valid_while")
+    if isinstance(interface, str) and interface and not (_INTERFACES / interface).exists():
+        writer = whole.values.get("completed_by") or "pic4ser lab up"
+        sentence = f"the lab is down: this machine has no network interface of that name; `{writer}` boots it again"
+        raise SiteError(path=str(path), problems=(whole.problem(("valid_while",), sentence),))
 
 
 def _incomplete(whole: Document) -> Problem:

@@ -170,6 +170,9 @@ class _Settings(_Model):
     valid_on: str = Field(
         default="", description="machine-id of the only machine this folder may be used on; empty: any"
     )
+    valid_while: str = Field(
+        default="", description="network interface of this machine without which nothing is sent; empty: none"
+    )
 
 
 class ClusterFile(_Settings):

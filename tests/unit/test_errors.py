@@ -7,6 +7,7 @@ import pickle
 import pytest
 
 from pic4ser_lib import errors
+from pic4ser_lib.journal import JournalFailed
 
 EXAMPLES: list[errors.PicError] = [
     errors.SiteError(path="parameters/x", problems=(errors.Problem("cluster.yaml", "a.b", "no", "a string", 3),)),
@@ -24,6 +25,7 @@ EXAMPLES: list[errors.PicError] = [
     errors.ConsentMissing(needed="the sudo password of kitt"),
     errors.ArtifactError(artifact="etcd", wanted="sha256 aa", seen="sha256 bb", remedy="Run it again."),
     errors.LabError(what="lab up", seen="2 GB of memory"),
+    JournalFailed(path="runs/lab/journal.jsonl", seen="No space left on device"),
 ]
 
 

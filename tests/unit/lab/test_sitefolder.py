@@ -66,10 +66,13 @@ def test_local_yaml_is_written_once_and_removed(tmp_path: Path) -> None:
 def test_local_yaml_says_what_differs_from_machine_to_machine() -> None:
     from ruamel.yaml import YAML
 
-    text = sitefolder.local(key=Path("/a b/k"), known_hosts=Path("/h"), fingerprint="A" * 40, machine="m1")
+    text = sitefolder.local(
+        key=Path("/a b/k"), known_hosts=Path("/h"), fingerprint="A" * 40, machine="m1", interface="podman3"
+    )
     told = YAML(typ="safe").load(text)
     assert told == {
         "valid_on": "m1",
+        "valid_while": "podman3",
         "ssh": {"key": "/a b/k", "known_hosts": "/h"},
         "sources": {"apt": {"docker": {"fingerprint": "A" * 40}, "kubernetes": {"fingerprint": "A" * 40}}},
     }

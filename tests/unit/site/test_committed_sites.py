@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_the_lab_is_a_site_with_its_local_yaml(lab: Path) -> None:
         ("rover", "worker", "10.83.17.13", 1),
     )
     assert (site.name, site.first.name, site.confirm, site.valid_on) == ("lab", "bonnie", False, "0af1")
+
+
+@pytest.mark.parametrize(("interface", "down"), [("lo", False), ("pic4ser-none", True)])
+def test_a_lab_whose_network_is_not_there_is_refused_before_anything_is_sent(
+    lab: Path, interface: str, down: bool
+) -> None:
+    with (lab / "local.yaml").open("a") as local:
+        local.write(f"valid_while: {interface}\n")
+    with pytest.raises(SiteError, match=r"the lab is down.*pic4ser lab up") if down else nullcontext():
+        load(lab, this_machine="0af1")
 
 
 def test_the_lab_takes_what_differs_by_machine_from_local_yaml(lab: Path) -> None:
