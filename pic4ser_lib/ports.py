@@ -20,6 +20,7 @@ from pic4ser_lib.steps import (
     Later,
     OwnKubeconfig,
     Patch,
+    ProxyGet,
     Question,
     Raw,
     Read,
@@ -114,7 +115,7 @@ class SitePort:
         match question:
             case Shell(on=on):
                 return on or self._home()
-            case Read():
+            case Read() | ProxyGet():
                 return "API"
             case OwnKubeconfig():
                 return "own"

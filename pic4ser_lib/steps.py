@@ -55,7 +55,22 @@ class OwnKubeconfig:
     """
 
 
-Question = Shell | Read | OwnKubeconfig
+@dataclass(frozen=True)
+class ProxyGet:
+    """A GET that the API server passes on to a service of the cluster (its service proxy).
+
+    The answer is the JSON object that the service gave, whatever its HTTP status; None as long as there is no such
+    service, or no ready pod behind it. `port` is a port's name or number; `query` is pairs of names and values.
+    """
+
+    namespace: str
+    service: str
+    port: str | int
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+
+
+Question = Shell | Read | OwnKubeconfig | ProxyGet
 Raw = Any
 """A str for a Shell, a dict, None or list for the others; a tuple of these where `probe` returns a tuple."""
 
@@ -228,6 +243,24 @@ class Proof:
     expects: dict[str, str]
     objects: tuple[dict[str, Any], ...] = ()
     within: float = 120.0
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A service of the cluster brought to a port of the operator's own machine, for a while.
+
+    `check` is a path that has to answer with HTTP 200 before the forward counts as open. `local_port` is taken if it
+    is free, else another one. The forward ends by itself after `seconds`, and with the process that opened it.
+    """
+
+    name: str
+    wanted: str
+    namespace: str
+    service: str
+    port: str | int
+    local_port: int
+    check: str = "/"
+    seconds: float = 1800.0
 
 
 # ------------------------------------------------------------------------------------------------ records

@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pic4ser_lib.cluster.forwarding import Forwarded, opened
 from pic4ser_lib.cluster.kinds import Kind, Kinds
 from pic4ser_lib.cluster.proving import prove
+from pic4ser_lib.cluster.proxy import through_proxy
 from pic4ser_lib.cluster.wire import APPLY, MERGE, STRATEGIC, Answer, Wire, connected, refused
 from pic4ser_lib.errors import ClusterError
-from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read, object_name
+from pic4ser_lib.steps import Apply, Delete, Forward, Patch, Proof, ProxyGet, Read, object_name
 
 FIELD_MANAGER = "pic4ser"
 _PAGE = 500
@@ -26,9 +28,9 @@ class Cluster:
         self._sleep = sleep
         self._opened: tuple[Wire, Kinds] | None = None
 
-    def ask(self, questions: Sequence[Read]) -> list[dict[str, Any] | list[Any] | None]:
+    def ask(self, questions: Sequence[Read | ProxyGet]) -> list[dict[str, Any] | list[Any] | None]:
         """The answers in the order of the questions. Raises ClusterError."""
-        return [self._one(q) if q.name else self._all(q) for q in questions]
+        return [self._answer(question) for question in questions]
 
     def act(self, action: Apply | Patch | Delete) -> None:
         """Do one action. Raises ClusterError; what another field manager owns is a conflict, never taken silently."""
@@ -53,6 +55,10 @@ class Cluster:
         """
         return prove(self, proof, tell=tell)
 
+    def forward(self, forward: Forward) -> Forwarded:
+        """A service on a port of this machine, until it is closed or its time has passed. Raises ClusterError."""
+        return opened(self, self.kubeconfig, forward)
+
     def available(self) -> bool:
         """Whether the API server says that it is ready. Never raises, never waits for long."""
         try:
@@ -60,6 +66,11 @@ class Cluster:
             return Wire(wire.client, wire.base, pauses=()).send("GET", "/readyz").status == 200
         except ClusterError:
             return False
+
+    def _answer(self, question: Read | ProxyGet) -> dict[str, Any] | list[Any] | None:
+        if isinstance(question, ProxyGet):
+            return through_proxy(self._wire, question)
+        return self._one(question) if question.name else self._all(question)
 
     def _one(self, question: Read) -> dict[str, Any] | None:
         """One object, or None when there is none."""
