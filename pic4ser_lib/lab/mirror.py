@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, NETWORK, REGISTRY_PORT, until
-from pic4ser_lib.lab.podman import CONFIG_LABEL, LABEL, Container, mac, podman, remove
+from pic4ser_lib.lab.podman import CONFIG_LABEL, LABEL, Container, limits, mac, podman, remove
 
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
@@ -116,7 +116,7 @@ class Mirror:
             *("run", "--detach", "--name", MIRROR, "--hostname", "mirror"),
             *("--label", f"{LABEL}={self.lab}", "--label", f"{CONFIG_LABEL}={self.config}"),
             *("--network", NETWORK, "--ip", MIRROR_ADDRESS, *mac(MIRROR_ADDRESS), "--no-hosts", "--dns=none"),
-            *("--runtime", "runc", "--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run"),
+            *("--runtime", "runc", *limits(), "--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run"),
             *(flag for source, target in shared.items() for flag in ("--volume", f"{source}:{target}")),
             *(self.artifacts.mirror_image, "bash", "-c", ENTRY),
         )

@@ -197,8 +197,7 @@ class ContainerNode:
             *("--network", NETWORK, "--ip", self.address, *mac(self.address), "--no-hosts", "--dns=none"),
             *("--runtime", "runc", "--privileged", *cgroup_flags(unified=host_is_unified())),
             *("--stop-signal=RTMIN+3", "--env", "container=podman", "--log-driver", "none"),
-            *("--ulimit", _limit("nofile", resource.RLIMIT_NOFILE, _MOST_FILES)),
-            *("--ulimit", _limit("nproc", resource.RLIMIT_NPROC, _MOST_PROCESSES)),
+            *limits(),
             *("--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run", "--tmpfs", "/tmp"),
             *("--volume", f"{self.folder / 'swaps'}:/proc/swaps:ro", *modules, *firmware, *own),
         ]
@@ -214,6 +213,12 @@ def _started(words: Sequence[str | Path]) -> subprocess.Popen[bytes]:
         closed = " ".join(f"{descriptor}>&-" for descriptor in held)
         command = ["bash", "-c", f'podman "$@" {closed}; exit $?', *command]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, pass_fds=held)
+
+
+def limits() -> list[str]:
+    """Flags with limits that this machine's root may set: podman's own defaults can be above what it has."""
+    files = _limit("nofile", resource.RLIMIT_NOFILE, _MOST_FILES)
+    return ["--ulimit", files, "--ulimit", _limit("nproc", resource.RLIMIT_NPROC, _MOST_PROCESSES)]
 
 
 def _limit(name: str, which: int, most: int) -> str:
