@@ -130,7 +130,9 @@ def _copy_of_module(
 ) -> None:
     module = next(iter(entry["modules"]))
     where = _go(name, [go, "list", "-m", "-f", "{{.Dir}}", module], env=env, cwd=SOURCES / name).strip()
-    cache.write(target, (Path(where) / path).read_bytes())
+    source = Path(where) / path
+    for file in sorted(found for found in (source, *source.rglob("*")) if found.is_file()):
+        cache.write(target / file.relative_to(source), file.read_bytes())
 
 
 def _go(name: str, command: list[str | Path], *, env: Mapping[str, str], cwd: Path) -> str:
