@@ -50,15 +50,8 @@ class Configuration:
         return f"containerd {self.version}, configuration version {_version_in(self.file.content)}"
 
 
-@dataclass(frozen=True)
-class Configured(Step):
-    """containerd serves Kubernetes, with systemd's cgroups, the site's registries and the site's extra settings."""
-
-    settings: tuple[tuple[str, Any], ...]
-    registries: bool
-    sandbox_image: str = ""
-    name = "containerd.configured"
-    wanted = "containerd uses the systemd cgroup driver and the site's registries"
+class Merged(Step):
+    """Base of steps that want keys in containerd's configuration: there, and in effect; what others wrote stays."""
 
     def probe(self) -> Shell:
         """Version, file, drop-ins, the effective configuration; the default only for a missing file or a stub."""
@@ -90,7 +83,7 @@ class Configured(Step):
         if not seen.version:
             return Later("packages.pinned(containerd.io)", "containerd is not installed")
         old = seen.file.content if seen.file else ""
-        base = seen.default if _is_stub(old) and seen.default else old
+        base = seen.default if is_stub(old) and seen.default else old
         values = self._read(base)
         wanted = self._wanted(values)
         self._not_overridden(seen, values, wanted)
@@ -98,6 +91,10 @@ class Configured(Step):
             self._effective(seen, wanted)
             return []
         return files.edited(CONFIG, seen.file, self._merged(base, wanted))
+
+    def _wanted(self, values: Mapping[str, Any]) -> tables.Keys:
+        """The keys that a configuration like this has to hold. Raises Refused."""
+        raise NotImplementedError
 
     def _merged(self, base: str, wanted: tables.Keys) -> str:
         text = tables.merged(base, wanted)
@@ -117,16 +114,6 @@ class Configured(Step):
             )
         return values
 
-    def _wanted(self, values: Mapping[str, Any]) -> tables.Keys:
-        if mirrors := tables.legacy_mirrors(values):
-            seen = f"{CONFIG} configures registries itself ({', '.join(mirrors)})"
-            remedy = f"Move them to {CERTS}/REGISTRY/hosts.toml: containerd takes one way or the other."
-            if self.registries:
-                raise Refused(self.wanted, seen, remedy)
-        return tables.wanted(
-            values, settings=dict(self.settings), registries=self.registries, sandbox_image=self.sandbox_image
-        )
-
     def _not_overridden(self, seen: Configuration, values: Mapping[str, Any], wanted: tables.Keys) -> None:
         for other in seen.others:
             if tables.imported(values, other.path) and (key := tables.contradiction(other.content, wanted)):
@@ -143,6 +130,27 @@ class Configured(Step):
             imports = tomllib.loads(seen.file.content if seen.file else "").get("imports", [])
             where = f"{key} is not in effect, although {CONFIG} sets it (its imports: {', '.join(imports) or 'none'})"
             raise Refused(self.wanted, where, "Look for the file that sets it otherwise: containerd config dump.")
+
+
+@dataclass(frozen=True)
+class Configured(Merged):
+    """containerd serves Kubernetes, with systemd's cgroups, the site's registries and the site's extra settings."""
+
+    settings: tuple[tuple[str, Any], ...]
+    registries: bool
+    sandbox_image: str = ""
+    name = "containerd.configured"
+    wanted = "containerd uses the systemd cgroup driver and the site's registries"
+
+    def _wanted(self, values: Mapping[str, Any]) -> tables.Keys:
+        if mirrors := tables.legacy_mirrors(values):
+            seen = f"{CONFIG} configures registries itself ({', '.join(mirrors)})"
+            remedy = f"Move them to {CERTS}/REGISTRY/hosts.toml: containerd takes one way or the other."
+            if self.registries:
+                raise Refused(self.wanted, seen, remedy)
+        return tables.wanted(
+            values, settings=dict(self.settings), registries=self.registries, sandbox_image=self.sandbox_image
+        )
 
 
 def configured(
@@ -180,7 +188,7 @@ def _hosts(registry: str, mirror: str) -> str:
     )
 
 
-def _is_stub(text: str) -> bool:
+def is_stub(text: str) -> bool:
     """Nothing, or only the packages' line that switches the Kubernetes interface off."""
     try:
         values = tomllib.loads(text)

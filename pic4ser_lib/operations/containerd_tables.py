@@ -44,6 +44,28 @@ def wanted(
     return keys | {(*runtime, *path): value for path, value in _flat(settings)}
 
 
+def runtime(values: Mapping[str, Any], *, name: str, binary: str) -> Keys:
+    """What makes a runtime of runc's kind the default one, in the tables of the configuration's version.
+
+    Kubernetes leaves cgroups to systemd, and a runtime that does not would fight with it over every container.
+    """
+    table = ("plugins", RUNTIME[values.get("version", 2)], "containerd")
+    own = (*table, "runtimes", name)
+    return {
+        (*table, "default_runtime_name"): name,
+        (*own, "runtime_type"): RUNC,
+        (*own, "privileged_without_host_devices"): False,
+        (*own, "options", "BinaryName"): binary,
+        (*own, "options", "SystemdCgroup"): True,
+    }
+
+
+def default_runtime(values: Mapping[str, Any]) -> str:
+    """The name of the default runtime; empty when the configuration leaves it to containerd (runc)."""
+    found = (at(values, ("plugins", name, "containerd", "default_runtime_name")) for name in set(RUNTIME.values()))
+    return next((name for name in found if name), "")
+
+
 def at(values: Mapping[str, Any], path: Path) -> Any:
     """The value at a path, or None."""
     found: Any = values
