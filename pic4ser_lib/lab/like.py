@@ -1,8 +1,8 @@
 """A lab's site folder made from a site of your own: rehearse with its names before you touch its machines.
 
 Taken from the site: node names, roles, GPU counts, versions, the endpoint's name, the pod and service ranges, and
-whether control planes run pods. Everything else (addresses, sources, settings of container nodes, stand-ins) is
-parameters/lab's.
+whether control planes run pods. Everything else (addresses, sources, settings of container nodes, stand-ins, and the
+training operator's version, of which the lab has one only) is parameters/lab's.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, SUBNET
 if TYPE_CHECKING:
     from pic4ser_lib.site import Site
 
+OWN_VERSIONS = frozenset({"training_operator"})
+"""What the lab has in one version only, whatever the site says: the newest that can be built."""
 TEMPLATE = Path(__file__).parents[2] / "parameters" / "lab"
 
 
@@ -50,7 +52,11 @@ def like(site: Site | str | Path) -> Path:
 
 def unpinned(versions: Mapping[str, str], pinned: Mapping[str, str]) -> list[str]:
     """What the site wants in a version that the lab does not have, as "kubernetes 1.35.1"."""
-    return [f"{name} {version}" for name, version in versions.items() if version and pinned.get(name) != version]
+    return [
+        f"{name} {version}"
+        for name, version in versions.items()
+        if version and name not in OWN_VERSIONS and pinned.get(name.replace("_", "-")) != version
+    ]
 
 
 def nodes(site: Site) -> dict[str, str]:
@@ -71,7 +77,11 @@ def taken_from(site: Site) -> dict[str, Any]:
         "control_planes": [node.name for node in site.control_planes],
         "workers": [node.name for node in site.workers],
         "endpoint": {"name": site.endpoint.name, "port": site.endpoint.port},
-        "versions": {name: version for name, version in site.versions.model_dump().items() if version},
+        "versions": {
+            name: version
+            for name, version in site.versions.model_dump().items()
+            if version and name not in OWN_VERSIONS
+        },
         "pods_on_control_planes": site.pods_on_control_planes,
     }
     ranges = {"pod_cidr": site.network.pod_cidr, "service_cidr": site.network.service_cidr}
@@ -97,4 +107,5 @@ def _cluster(site: Site) -> str:
 
 
 def _listed(pinned: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {pinned[name]}" for name in wanted if name in pinned)
+    names = [name.replace("_", "-") for name in wanted if name not in OWN_VERSIONS]
+    return ", ".join(f"{name} {pinned[name]}" for name in names if name in pinned)

@@ -7,7 +7,7 @@ lab is not there cannot be loaded, and nobody sends anything to its addresses.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from pic4ser_lib.lab import state
 from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, MIRROR, SUBNET, NodeSpec
 
 LOCAL = "local.yaml"
+SIGNED = ("docker", "kubernetes", "nvidia")
+"""The apt repositories that the mirror signs with the lab's own key."""
 DEFAULT = Path("parameters/lab")
 _REMEDY = "See parameters/lab for a folder that works, or make one from your own site with --like."
 
@@ -43,10 +45,25 @@ def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     return nodes
 
 
-def write_local(folder: Path, *, key: Path, known_hosts: Path, fingerprint: str, interface: str = "") -> Path:
+def write_local(
+    folder: Path,
+    *,
+    key: Path,
+    known_hosts: Path,
+    fingerprint: str,
+    interface: str = "",
+    archives: Mapping[str, str] | None = None,
+) -> Path:
     """Completes the site for this machine; a file that says the same already stays untouched."""
     path = folder / LOCAL
-    text = local(key=key, known_hosts=known_hosts, fingerprint=fingerprint, machine=machine_id(), interface=interface)
+    text = local(
+        key=key,
+        known_hosts=known_hosts,
+        fingerprint=fingerprint,
+        machine=machine_id(),
+        interface=interface,
+        archives=archives,
+    )
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
     return path
@@ -57,8 +74,21 @@ def remove_local(folder: Path) -> None:
     (folder / LOCAL).unlink(missing_ok=True)
 
 
-def local(*, key: Path, known_hosts: Path, fingerprint: str, machine: str, interface: str = "") -> str:
-    """The text of local.yaml; `interface` is the host's end of the lab's network, gone when the lab is."""
+def local(
+    *,
+    key: Path,
+    known_hosts: Path,
+    fingerprint: str,
+    machine: str,
+    interface: str = "",
+    archives: Mapping[str, str] | None = None,
+) -> str:
+    """The text of local.yaml.
+
+    `interface` is the host's end of the lab's network, gone when the lab is. `archives` is the sha256 of each of
+    `sources.archives` as the mirror serves it: built here, and so not the same bytes on every machine.
+    """
+    sums = sorted((archives or {}).items())
     return "\n".join(
         (
             "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
@@ -69,7 +99,9 @@ def local(*, key: Path, known_hosts: Path, fingerprint: str, machine: str, inter
             f"  known_hosts: {json.dumps(str(known_hosts))}",
             "sources:",
             "  apt:",
-            *(f"    {name}: {{fingerprint: {json.dumps(fingerprint)}}}" for name in ("docker", "kubernetes")),
+            *(f"    {name}: {{fingerprint: {json.dumps(fingerprint)}}}" for name in SIGNED),
+            *(["  archives:"] if sums else []),
+            *(f"    {name}: {{sha256: {json.dumps(checksum)}}}" for name, checksum in sums),
             "",
         )
     )

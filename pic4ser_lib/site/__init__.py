@@ -8,10 +8,13 @@ from pic4ser_lib.site.folder import load, machine_id
 from pic4ser_lib.site.known import upstream
 from pic4ser_lib.site.schema import (
     AptSource,
+    Chart,
     ClusterFile,
+    Download,
     Endpoint,
     Kubeadm,
     Manifest,
+    Monitoring,
     Network,
     Node,
     NodeFile,
@@ -26,10 +29,13 @@ from pic4ser_lib.site.skew import skew_problems
 
 __all__ = [
     "AptSource",
+    "Chart",
     "ClusterFile",
+    "Download",
     "Endpoint",
     "Kubeadm",
     "Manifest",
+    "Monitoring",
     "Network",
     "Node",
     "NodeFile",

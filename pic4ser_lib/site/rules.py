@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pic4ser_lib.site.explain import nearest
+from pic4ser_lib.site.known import CHARTS
 from pic4ser_lib.site.reading import Key
 from pic4ser_lib.site.schema import ClusterFile, Network, NodeFile, Sources, Versions
 from pic4ser_lib.site.skew import OLDEST_MINOR, minor, skew_problems
@@ -61,6 +62,7 @@ def findings(draft: Draft) -> Iterator[Finding]:
     if sources:
         yield from _repositories(sources, versions)
     yield from _reserved(draft)
+    yield from _components(draft)
 
 
 def _listed(draft: Draft) -> list[tuple[Key, str]]:
@@ -150,6 +152,23 @@ def _versions(versions: Versions) -> Iterator[Finding]:
             ("versions", "kubernetes"),
             f"1.{OLDEST_MINOR}.0 or newer; older kubeadms do not read the configuration v1beta4 that is written here",
         )
+
+    if not versions.helm.startswith("4."):
+        yield Finding(("versions", "helm"), "4.y.z; Helm 3 is no longer supported and has other options")
+    if not versions.training_operator.startswith("1."):
+        allowed = "1.y.z; version 2 of the trainer has no TFJob any more"
+        yield Finding(("versions", "training_operator"), allowed)
+
+
+def _components(draft: Draft) -> Iterator[Finding]:
+    """What the notebooks from 05 on take from the site."""
+    for name in draft.section("charts") or ():
+        if name not in CHARTS:
+            yield Finding(("charts", name), nearest(name, CHARTS))
+    storage, listed = draft.section("storage"), [name for _, name in _listed(draft)]
+    if storage and storage.node and listed and storage.node not in listed:
+        allowed = f"a node of this site, {', '.join(listed)}, or nothing when the server is there already"
+        yield Finding(("storage", "node"), f"{allowed}{_near(storage.node, tuple(listed))}")
 
 
 def _repositories(sources: Sources, versions: Versions | None) -> Iterator[Finding]:

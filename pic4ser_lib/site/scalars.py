@@ -112,6 +112,22 @@ def _sha256(text: str) -> str:
     raise ValueError("64 lower-case hexadecimal digits, as sha256sum prints them")
 
 
+def _optional_sha256(text: str) -> str:
+    return _sha256(text) if text else text
+
+
+def _quantity(text: str) -> str:
+    if text and not re.fullmatch(r"[1-9]\d*(?:[KMGTPE]i?)?", text):
+        raise ValueError("an amount of bytes as Kubernetes writes it, such as 50Gi")
+    return text
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*[hdwy]", text):
+        raise ValueError("a number of hours, days, weeks or years as Prometheus writes it, such as 10d")
+    return text
+
+
 def _path_below(folder: str, *suffixes: str) -> Callable[[str], str]:
     def checked(text: str) -> str:
         ending = text.endswith(suffixes) if suffixes else True
@@ -176,6 +192,9 @@ Url = Annotated[str, AfterValidator(_url)]
 Version = Annotated[str, AfterValidator(_version)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
 Sha256 = Annotated[str, AfterValidator(_sha256)]
+OptionalSha256 = Annotated[str, AfterValidator(_optional_sha256)]
+Quantity = Annotated[str, AfterValidator(_quantity)]
+Duration = Annotated[str, AfterValidator(_duration)]
 Keyring = Annotated[str, AfterValidator(_path_below("/", ".asc", ".gpg"))]
 ListFile = Annotated[str, AfterValidator(_path_below("/etc/apt/sources.list.d/", ".list"))]
 Exported = Annotated[str, AfterValidator(_path_below("/"))]

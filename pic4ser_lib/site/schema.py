@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pic4ser_lib.errors import Problem, SiteError
 from pic4ser_lib.site.scalars import (
     Cidr,
+    Duration,
     EndpointName,
     Exported,
     Fingerprint,
@@ -24,7 +25,9 @@ from pic4ser_lib.site.scalars import (
     Keyring,
     ListFile,
     Login,
+    OptionalSha256,
     Preflight,
+    Quantity,
     Registry,
     Repository,
     Server,
@@ -54,6 +57,13 @@ class Versions(_Model):
     kubernetes: Version = Field(description="kubelet, kubeadm, kubectl and the control plane, x.y.z")
     containerd: Version = Field(description="the package containerd.io, x.y.z")
     flannel: Version = Field(description="flannel's release, x.y.z")
+    helm: Version = Field(default="4.3.1", description="helm on the first control plane, 4.y.z")
+    nvidia_container_toolkit: Version = Field(
+        default="1.20.1", description="the package nvidia-container-toolkit on nodes with GPUs, x.y.z"
+    )
+    training_operator: Version = Field(
+        default="1.9.4", description="Kubeflow's training operator, 1.y.z; the document has 1.6.0"
+    )
 
 
 class Network(_Model):
@@ -87,16 +97,47 @@ class Manifest(_Model):
     sha256: Sha256 = Field(description="checksum of its bytes, 64 hexadecimal digits")
 
 
-class Sources(_Model):
-    """Where packages, images and manifests come from; what a site does not say is upstream's."""
+class Download(_Model):
+    """One file that a node fetches, pinned by the checksum of its bytes."""
 
-    apt: dict[str, AptSource] = Field(default_factory=dict, description="apt repositories: docker, kubernetes")
+    url: Url = Field(description="where it is fetched")
+    sha256: OptionalSha256 = Field(
+        default="",
+        description="checksum of its bytes, 64 hexadecimal digits; empty: nothing is installed, its sum is shown",
+    )
+
+
+class Chart(_Model):
+    """One Helm chart: where it is found, what it is called there, and in which version it is installed."""
+
+    repository: Url = Field(description="the chart repository's base URL")
+    name: str = Field(min_length=1, description="the chart's name in that repository")
+    version: Version = Field(description="the chart's version (not its application's), x.y.z")
+
+
+class Sources(_Model):
+    """Where packages, images, charts and manifests come from; what a site does not say is upstream's."""
+
+    apt: dict[str, AptSource] = Field(default_factory=dict, description="apt repositories: docker, kubernetes, nvidia")
     registries: dict[Registry, Url] = Field(
         default_factory=dict, description="upstream registry to the base URL of its mirror; empty: upstream directly"
     )
     image_repository: Repository = Field(default="registry.k8s.io", description="where kubeadm takes its images from")
     manifests: dict[str, Manifest] = Field(default_factory=dict, description="manifests that are applied: flannel")
-    images: dict[str, Image] = Field(default_factory=dict, description="images of our own pods: proof")
+    archives: dict[str, Download] = Field(
+        default_factory=dict, description="archives that are unpacked: helm, training-operator"
+    )
+    charts: dict[str, Chart] = Field(
+        default_factory=dict,
+        description="Helm charts: nfs-subdir-external-provisioner, nvidia-device-plugin, kube-prometheus-stack, "
+        "dcgm-exporter",
+    )
+    dashboards: dict[str, Download] = Field(
+        default_factory=dict, description="Grafana dashboards that are imported, by their number on grafana.com"
+    )
+    images: dict[str, Image] = Field(
+        default_factory=dict, description="images of our own pods: proof, vector-add, training"
+    )
 
 
 class Kubeadm(_Model):
@@ -112,6 +153,18 @@ class Storage(_Model):
 
     server: Server = Field(description="the NFS server's name or address")
     path: Exported = Field(description="the exported folder, absolute")
+    node: str = Field(
+        default="", description="the node on which notebook 06 sets this NFS server up; empty: it is there already"
+    )
+
+
+class Monitoring(_Model):
+    """What Prometheus keeps, and where."""
+
+    prometheus_storage: Quantity = Field(
+        default="", description="size of the claim for Prometheus's own data, such as 50Gi; empty: lost with its pod"
+    )
+    retention: Duration = Field(default="10d", description="how long Prometheus keeps its data, such as 10d or 2w")
 
 
 class StandIn(_Model):
@@ -165,6 +218,10 @@ class _Settings(_Model):
         default=True, description="true: notebook 04 removes the taint; false: puts it back"
     )
     storage: Storage | None = Field(default=None, description="the NFS export of notebook 06")
+    charts: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="a chart's name to further values, laid over those of the runbook"
+    )
+    monitoring: Monitoring = Field(default_factory=Monitoring, description="what notebook 08 keeps")
     confirm: bool = Field(default=True, description="show the plan and ask before a run changes anything")
     stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
     valid_on: str = Field(

@@ -67,14 +67,22 @@ def test_local_yaml_says_what_differs_from_machine_to_machine() -> None:
     from ruamel.yaml import YAML
 
     text = sitefolder.local(
-        key=Path("/a b/k"), known_hosts=Path("/h"), fingerprint="A" * 40, machine="m1", interface="podman3"
+        key=Path("/a b/k"),
+        known_hosts=Path("/h"),
+        fingerprint="A" * 40,
+        machine="m1",
+        interface="podman3",
+        archives={"helm": "b" * 64},
     )
     told = YAML(typ="safe").load(text)
     assert told == {
         "valid_on": "m1",
         "valid_while": "podman3",
         "ssh": {"key": "/a b/k", "known_hosts": "/h"},
-        "sources": {"apt": {"docker": {"fingerprint": "A" * 40}, "kubernetes": {"fingerprint": "A" * 40}}},
+        "sources": {
+            "apt": {name: {"fingerprint": "A" * 40} for name in ("docker", "kubernetes", "nvidia")},
+            "archives": {"helm": {"sha256": "b" * 64}},
+        },
     }
 
 
