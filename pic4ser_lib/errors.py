@@ -130,7 +130,8 @@ class ClusterError(PicError):
 
     def sentence(self) -> str:
         """The object, the HTTP status and the server's reason."""
-        return f"cluster: {self.object or 'API server'}: {self.reason} (status {self.status})."
+        status = f" (status {self.status})" if self.status else ""
+        return f"cluster: {self.object or 'API server'}: {self.reason}{status}."
 
 
 @dataclass(eq=False, kw_only=True)

@@ -12,6 +12,7 @@ import click
 
 from pic4ser_lib.cli.lab import lab
 from pic4ser_lib.cli.runs import plan, run, verify
+from pic4ser_lib.cli.status import status
 
 __all__ = ["called", "main", "pic4ser"]
 
@@ -81,5 +82,5 @@ def verify_journal(run: str, seal: str) -> int:
     return 0 if verdicts and all(verdict.good for verdict in verdicts) else 1
 
 
-for _command in (plan, run, verify, lab):
+for _command in (plan, run, verify, status, lab):
     pic4ser.add_command(_command)

@@ -159,6 +159,23 @@ def _confirmed(result: RunResult, asked: _Asked) -> bool:
     return click.confirm(f"Do this to {asked.site}?", default=False, err=True)
 
 
+def _cluster_lines(result: RunResult, site: Site) -> list[str]:
+    """The cluster as it is now and, for the lab, how to look into it; nothing after a plan or a failure."""
+    from pic4ser_lib.cli.status import in_one_line, seen
+    from pic4ser_lib.errors import ClusterError
+    from pic4ser_lib.ports import state_folder
+
+    if not result.succeeded or result.mode == "plan" or not (state_folder(site.name) / "kubeconfig").exists():
+        return []
+    try:
+        lines = [f"Cluster: {in_one_line(seen(site))}"]
+    except ClusterError as error:
+        lines = [f"Cluster: not to be asked: {error}"]
+    return lines + (
+        [f"Go on: pic4ser lab shell {site.first.name}, make notebooks, pic4ser lab down"] if site.valid_on else []
+    )
+
+
 def _told(result: RunResult, site: Site, asked: _Asked) -> int:
     """Print how a run ended, keep its evidence, and return the exit code."""
     from pic4ser_lib.runbook import report, summary
@@ -169,6 +186,7 @@ def _told(result: RunResult, site: Site, asked: _Asked) -> int:
             click.echo(json.dumps(entry, ensure_ascii=False))
     elif result.mode == "plan":
         summary.show_plan(result)
-    lines = ["", *summary.overview(result), *summary.last_lines(result, site=asked.site, seal=seal)]
+    *ended, following = summary.last_lines(result, site=asked.site, seal=seal)
+    lines = ["", *summary.overview(result), *ended, *_cluster_lines(result, site), following]
     click.echo("\n".join(lines), err=asked.as_json)
     return 130 if result.interrupted else 0 if result.succeeded else 1

@@ -57,11 +57,12 @@ def _open(result: RunResult) -> Iterator[tuple[str, tuple[Record, ...]]]:
 
 
 def last_lines(result: RunResult, *, site: str, seal: str) -> list[str]:
-    """Time taken, where the evidence is, and the next command."""
+    """Time taken, where notebooks and evidence are, and the next command."""
     folder = nearest(result.folder)
     how_far = "Stopped; what is done stays done, and the same command goes on from here. " if result.interrupted else ""
     return [
         f"{how_far}Took {duration(result.seconds)}.",
+        f"Executed notebooks: {folder}/notebooks/",
         f"Evidence: {folder}/report.html" + (f", sealed {seal}" if seal else ""),
         f"Next: {_next(result, site)}",
     ]
