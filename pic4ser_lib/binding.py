@@ -31,9 +31,10 @@ from pic4ser_lib.journal import Journal, register_secret
 from pic4ser_lib.ports import CLUSTER, Ways, state_folder
 from pic4ser_lib.progress import Progress
 from pic4ser_lib.site import Node, Site, load
-from pic4ser_lib.steps import Mode, Outcome, Proof, Record, Step
+from pic4ser_lib.steps import Forward, Mode, Outcome, Proof, Record, Step
 
 if TYPE_CHECKING:
+    from pic4ser_lib.cluster import Forwarded
     from pic4ser_lib.host import SiteLock
 
 Wanted = Step | Callable[[Node], Step | None]
@@ -87,6 +88,11 @@ class Nodes:
     def workers(self) -> Nodes:
         """The workers."""
         return self._only(lambda node: node.role == "worker")
+
+    @property
+    def with_gpus(self) -> Nodes:
+        """The nodes that have GPUs, as the site says."""
+        return self._only(lambda node: node.gpus > 0)
 
     @property
     def one_by_one(self) -> Nodes:
@@ -151,6 +157,25 @@ class ClusterScope:
             return self.kernel.keep_all((record,))
         return self.kernel.keep_all((self._proved(proof),))
 
+    def open(self, forward: Forward) -> Table:
+        """Bring a service of the cluster to a port of this machine for a while; the cell itself ends at once.
+
+        It ends by itself, with the kernel, or when the same one is opened again. In mode plan nothing is opened.
+        Raises ClusterError, or DeadlinePassed when the service does not answer.
+        """
+        from pic4ser_lib.cluster import Cluster
+
+        if self.kernel.mode is Mode.PLAN:
+            note = "opened when the notebook is run"
+            return self.kernel.keep_all(
+                (Record(CLUSTER, forward.name, forward.wanted, Outcome.UNKNOWN, kind="proof", note=note),)
+            )
+        if former := self.kernel.opened.pop(forward.name, None):
+            former.close()
+        made = self.kernel.opened[forward.name] = Cluster(self.kernel.ways.kubeconfig).forward(forward)
+        seen = f"{made.url} until {time.strftime('%H:%M', time.localtime(made.until))}"
+        return self.kernel.keep_all((Record(CLUSTER, forward.name, forward.wanted, Outcome.OK, seen, kind="proof"),))
+
     def _proved(self, proof: Proof) -> Record:
         cluster, started = self.kernel.ways.cluster(), time.monotonic()
         assert cluster is not None, "stands_on has just been read from it"
@@ -175,6 +200,7 @@ class _Kernel:
     wanted: list[tuple[str, Step]] = field(default_factory=list)
     changed: bool = False
     lock: SiteLock | None = None
+    opened: dict[str, Forwarded] = field(default_factory=dict)
 
     @classmethod
     def of(cls, site: Site, mode: Mode) -> _Kernel:

@@ -5,6 +5,7 @@ kubeconfig, TLS and connections; paths come from the server's own discovery, so 
 """
 
 from pic4ser_lib.cluster.access import Cluster
+from pic4ser_lib.cluster.forwarding import Forwarded
 from pic4ser_lib.cluster.kubeconfig import keep_kubeconfig, own_kubeconfig
 
-__all__ = ["Cluster", "keep_kubeconfig", "own_kubeconfig"]
+__all__ = ["Cluster", "Forwarded", "keep_kubeconfig", "own_kubeconfig"]
