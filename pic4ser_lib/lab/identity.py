@@ -47,7 +47,7 @@ class File:
     """A file (or, with `target`, a symbolic link) in the node's own disk."""
 
     path: str
-    content: str = ""
+    content: str | bytes = ""
     mode: int = 0o644
     owner: int = 0
     target: str = ""
@@ -65,6 +65,7 @@ class Plain:
     host_public_key: str
     host_private_key: str = field(repr=False)
     neighbours: tuple[NodeSpec, ...] = ()
+    more: tuple[File, ...] = field(default=(), repr=False)
 
     def files(self) -> tuple[File, ...]:
         """Everything that differs from the image."""
@@ -80,13 +81,23 @@ class Plain:
             File("/etc/apt/sources.list.d/debian.sources", _SOURCES),
             File(f"{_UNITS}/pic4ser-route.service", _ROUTE_UNIT),
             File(f"{_UNITS}/sysinit.target.wants/pic4ser-route.service", target=f"{_UNITS}/pic4ser-route.service"),
+            *self.more,
         )
 
 
 def plain(
-    node: NodeSpec, nodes: Sequence[NodeSpec], *, user_key: str, apt_key: str, host_key: tuple[str, str]
+    node: NodeSpec,
+    nodes: Sequence[NodeSpec],
+    *,
+    user_key: str,
+    apt_key: str,
+    host_key: tuple[str, str],
+    more: tuple[File, ...] = (),
 ) -> Plain:
-    """A machine that has never been seen before: its machine-id and its firmware's UUID are new."""
+    """A machine that has never been seen before: its machine-id and its firmware's UUID are new.
+
+    `more` are files of this node's hardware and services.
+    """
     return Plain(
         spec=node,
         machine_id=uuid.uuid4().hex,
@@ -96,6 +107,7 @@ def plain(
         host_private_key=host_key[0],
         host_public_key=host_key[1],
         neighbours=tuple(nodes),
+        more=more,
     )
 
 
@@ -110,7 +122,7 @@ def as_tar(files: Sequence[File]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for file in files:
-            content = file.content.encode()
+            content = file.content.encode() if isinstance(file.content, str) else file.content
             entry = tarfile.TarInfo(file.path.lstrip("/"))
             entry.mode, entry.uid, entry.gid = file.mode, file.owner, file.owner
             if file.target:

@@ -25,10 +25,12 @@ MIRROR = "pic4ser-mirror"
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node as the site's folder names it."""
+    """One node as the site's folder names it. `exports` is the path that it serves by NFS, "" for none."""
 
     name: str
     address: str
+    gpus: int = 0
+    exports: str = ""
 
     @property
     def container(self) -> str:

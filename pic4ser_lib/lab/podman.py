@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import identity, leftovers, state
+from pic4ser_lib.lab import identity, leftovers, nfs, state
 from pic4ser_lib.lab.nodes import NETWORK, NodeSpec
 
 LABEL = "pic4ser.lab"
@@ -152,7 +152,14 @@ class ContainerNode:
     @property
     def config(self) -> str:
         """Changes when the container would have to be made anew to be what is asked for."""
-        return hashlib.sha256(json.dumps([self.image, self.address, self.lab]).encode()).hexdigest()[:16]
+        more = hashlib.sha256(repr([(file.path, file.mode, file.content) for file in self.plain.more]).encode())
+        told = [self.image, self.address, self.lab, more.hexdigest()]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+    @property
+    def shared(self) -> Path:
+        """The folder that all nodes share, where NFS cannot do that for them; `down` removes it with the nodes'."""
+        return self.folder.parent / "_shared"
 
     def prepared(self, seen: Container | None) -> bool:
         """Whether this container was made to the end: a kill in between leaves one without its files."""
@@ -166,6 +173,7 @@ class ContainerNode:
         shutil.rmtree(self.folder, ignore_errors=True)
         for own in _OWN_FOLDERS:
             (self.folder / own).mkdir(parents=True)
+        self.shared.mkdir(exist_ok=True)
         (self.folder / "swaps").write_text(NO_SWAPS)
         (self.folder / "product_uuid").write_text(f"{self.plain.product_uuid}\n")
         made = podman("create", *self._flags(), self.image, "/pic4ser-entry", timeout=120).strip()
@@ -199,7 +207,8 @@ class ContainerNode:
             *("--stop-signal=RTMIN+3", "--env", "container=podman", "--log-driver", "none"),
             *limits(),
             *("--sysctl", "net.ipv4.ip_forward=0", "--tmpfs", "/run", "--tmpfs", "/tmp"),
-            *("--volume", f"{self.folder / 'swaps'}:/proc/swaps:ro", *modules, *firmware, *own),
+            *("--volume", f"{self.folder / 'swaps'}:/proc/swaps:ro", "--volume", f"{self.shared}:{nfs.SHARED}"),
+            *(*modules, *firmware, *own),
         ]
 
 

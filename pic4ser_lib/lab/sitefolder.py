@@ -36,7 +36,7 @@ def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     """The nodes to boot, control planes first. Raises LabError when an address is not one of the lab's."""
     cluster = _read(folder / "cluster.yaml")
     names = [*_names(cluster, "control_planes"), *_names(cluster, "workers")]
-    nodes = tuple(NodeSpec(name, str(_read(folder / "nodes" / f"{name}.yaml").get("address", ""))) for name in names)
+    nodes = tuple(_node(name, _read(folder / "nodes" / f"{name}.yaml"), cluster.get("storage")) for name in names)
     if wrong := [f"{node.name} has {node.address or 'no address'}" for node in nodes if not _ours(node.address)]:
         seen = f"{', '.join(wrong)}; the lab's nodes live in {SUBNET} from {FIRST_NODE_ADDRESS} on"
         raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
@@ -114,6 +114,14 @@ def machine_id(paths: Iterable[Path] = (Path("/etc/machine-id"), Path("/var/lib/
             return known
     seen = "/etc/machine-id is missing or empty"
     raise LabError(what="bind the lab to this machine", seen=seen, remedy="systemd-machine-id-setup")
+
+
+def _node(name: str, told: dict[str, Any], storage: Any) -> NodeSpec:
+    # A site without a storage.node has its NFS server already: whoever has the server's address plays it.
+    address, gpus = str(told.get("address", "")), told.get("gpus", 0)
+    serves = isinstance(storage, dict) and storage.get("server") == address and not storage.get("node")
+    exports = str(storage.get("path", "")) if serves else ""
+    return NodeSpec(name, address, gpus=gpus if isinstance(gpus, int) else 0, exports=exports)
 
 
 def _unfit(nodes: Sequence[NodeSpec]) -> str:

@@ -25,6 +25,21 @@ def test_nodes_are_read_in_the_order_of_the_site(tmp_path: Path) -> None:
     assert nodes == (NodeSpec("kitt", "10.83.17.12"), NodeSpec("bonnie", "10.83.17.11"))
 
 
+def test_gpus_and_the_export_belong_to_the_node_that_the_site_names(tmp_path: Path) -> None:
+    site = _site(tmp_path / "s", bonnie="10.83.17.11", kitt="10.83.17.12")
+    (site / "nodes" / "bonnie.yaml").write_text("address: 10.83.17.11\ngpus: 2\n")
+    with (site / "cluster.yaml").open("a") as file:
+        file.write("storage: {server: 10.83.17.12, path: /export/kubernetes}\n")
+    assert [(n.gpus, n.exports) for n in sitefolder.nodes_of(site)] == [(2, ""), (0, "/export/kubernetes")]
+
+
+def test_a_server_that_the_runbook_sets_up_is_not_played_by_the_lab(tmp_path: Path) -> None:
+    site = _site(tmp_path / "s", kitt="10.83.17.12")
+    with (site / "cluster.yaml").open("a") as file:
+        file.write("storage: {server: 10.83.17.12, path: /export, node: kitt}\n")
+    assert [node.exports for node in sitefolder.nodes_of(site)] == [""]
+
+
 @pytest.mark.parametrize("address", ["192.0.2.11", "10.83.17.2", "10.83.17.255", "", "bonnie.example.org"])
 def test_an_address_outside_the_lab_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(LabError, match=r"bonnie has .*; the lab's nodes live in 10.83.17.0/24"):

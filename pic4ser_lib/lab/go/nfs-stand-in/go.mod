@@ -1,0 +1,3 @@
+module pic4ser/lab/nfs-stand-in
+
+go 1.26.0

@@ -1,0 +1,37 @@
+"""NFS where nodes are containers: a folder of this machine that all nodes share, and programs that act as NFS's.
+
+The server answers NFS's and MOUNT's questions on TCP 2049 (and the port mapper's on 111) out of /etc/exports; mount.nfs
+asks it and then binds the shared folder, once the package nfs-common is installed. Data never travels as NFS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pic4ser_lib.lab.identity import File
+from pic4ser_lib.lab.nodes import SUBNET, NodeSpec
+from pic4ser_lib.lab.pins import FILES
+
+SHARED = "/srv/pic4ser-nfs"
+_OWN = "/usr/local/lib/pic4ser"
+_UNITS = "/etc/systemd/system"
+_SOURCES = FILES / "node-nfs"
+
+
+def files(node: NodeSpec, *, program: Path) -> tuple[File, ...]:
+    """The client's stand-in on every node, the server's on the node that exports something. `program` plays both."""
+    client = (
+        File(f"{_OWN}/nfs", program.read_bytes(), mode=0o755),
+        File(f"{_OWN}/mount-nfs.sh", (_SOURCES / "pic4ser-mount-nfs.sh").read_text(), mode=0o755),
+        *_unit("pic4ser-mount-nfs.service", wanted_by="sysinit.target"),
+    )
+    if not node.exports:
+        return client
+    exports = f"{node.exports}\t{SUBNET}(rw,sync,no_subtree_check,no_root_squash)\n"
+    server = _unit("pic4ser-nfs-server.service", wanted_by="multi-user.target")
+    return (*client, File("/etc/exports", exports), *server)
+
+
+def _unit(name: str, *, wanted_by: str) -> tuple[File, File]:
+    path = f"{_UNITS}/{name}"
+    return File(path, (_SOURCES / name).read_text()), File(f"{_UNITS}/{wanted_by}.wants/{name}", target=path)
