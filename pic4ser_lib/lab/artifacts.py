@@ -10,15 +10,17 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import cache, golang, images, packages, processes, repository, rootfs
+from pic4ser_lib.lab import archives, cache, golang, images, processes, repository, rootfs
+from pic4ser_lib.lab import charts as charts_
 from pic4ser_lib.lab.building import Progress, build_all
 from pic4ser_lib.lab.images import ImageArchive
 from pic4ser_lib.lab.pins import Pins, load
-from pic4ser_lib.lab.recipes import Made, Recipe, entries, needed, place
+from pic4ser_lib.lab.recipes import Recipe
+from pic4ser_lib.lab.stages import STAGES, Plan, plan
 
 NODE = "localhost/pic4ser-node"
 MIRROR = "localhost/pic4ser-mirror"
@@ -39,79 +41,70 @@ _TOOLS = {
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Everything that a stage boots and serves."""
+    """Everything that a stage, with those before it, boots and serves. `sums`: SHA-256 of each archive by its name.
+
+    `trees` are folders that the mirror serves, each below a path: ("", .../apt), ("files", ...), ("charts", ...).
+    """
 
     node_image: str
     mirror_image: str
-    apt: Path
     apt_key: Path
     apt_fingerprint: str
+    stand_ins: Path | None
     images: tuple[ImageArchive, ...]
-    files: Path
+    trees: tuple[tuple[str, Path], ...]
+    sums: Mapping[str, str]
 
 
 def stages() -> tuple[str, ...]:
     """The names of the stages, in the order in which the notebooks need them; each contains those before it."""
-    return ("cluster",)
+    return STAGES
 
 
-def build(stage: str, progress: Progress | None = None) -> Artifacts:
+def build(stage: str, progress: Progress | None = None, *, charts: Path | None = None) -> Artifacts:
     """Makes what is missing of a stage and returns it; seconds when all is there.
+
+    `charts` is a folder of upstream charts, served in place of the stand-ins that have their names.
 
     `progress(artifact, state, seconds)` is called from other threads, at least every 2 s for each artifact that is
     being made; states: waiting, building, ready, cached, failed. Raises ArtifactError.
     """
     told: Progress = progress or (lambda artifact, state, seconds: None)
-    root = cache.root()
+    root, pins = cache.root(), load()
     processes.allow()
-    plan = recipes(stage, load(), root)
-    missing = [recipe for recipe in plan.values() if not recipe.folder(root).is_dir()]
+    made = plan(stage, pins, root)
+    missing = [recipe for recipe in made.recipes.values() if not recipe.folder(root).is_dir()]
     if missing:
         _require_tools()
         _require_disk(missing, root, told)
-    build_all(tuple(plan.values()), root, told)
-    found = Artifacts(
-        node_image=_imported(plan["root-node"], NODE, root, told, command=_ENTRY),
-        mirror_image=_imported(plan["root-mirror"], MIRROR, root, told),
-        apt=plan["apt"].folder(root),
-        apt_key=plan["signing-key"].folder(root) / "public.asc",
-        apt_fingerprint=repository.fingerprint(plan["signing-key"].folder(root)),
-        images=tuple(images.archive(name, recipe.folder(root)) for name, recipe in _images(stage, plan).items()),
-        files=plan["files"].folder(root),
-    )
-    if missing:
+    build_all(tuple(made.recipes.values()), root, told)
+    found = _found(made, pins, root, told)
+    if charts:
+        found = replace(found, trees=tuple(_with_charts(below, folder, root, charts) for below, folder in found.trees))
+    if stage == STAGES[-1] and missing:
         golang.drop_build_cache(root)
     return found
 
 
-def recipes(stage: str, pins: Pins, root: Path) -> dict[str, Recipe]:
-    """Every recipe of a stage by name, each after those it needs. Makes the signing key, on which others depend."""
-    if stage not in stages():
-        raise ArtifactError(artifact=stage, wanted=f"one of the stages {', '.join(stages())}", seen=f"'{stage}'")
-    signing = repository.signing_recipe()
-    fingerprint = repository.fingerprint(signing.ensure(root))
-    known = {"signing-key": signing, **golang.recipes(pins), **rootfs.recipes(pins)}
-    known["binaries"] = packages.binaries_recipe(pins, known)
-    known["closure"] = packages.closure_recipe(pins, known)
-    known["packages"] = packages.own_recipe(pins, known)
-    known["apt"] = repository.recipe(pins, known, fingerprint=fingerprint)
-    known["files"] = _files_recipe(pins, known)
-    return known | {recipe.name: recipe for recipe in images.recipes(pins, known).values()}
+def _with_charts(below: str, folder: Path, root: Path, yours: Path) -> tuple[str, Path]:
+    return (below, charts_.upstream(root, yours, folder)) if below == "charts" else (below, folder)
 
 
-def _images(stage: str, plan: Mapping[str, Recipe]) -> dict[str, Recipe]:
-    made = images.recipes(load(), plan)
-    return {name: recipe for name, recipe in made.items() if recipe.name in plan}
-
-
-def _files_recipe(pins: Pins, known: Mapping[str, Recipe]) -> Recipe:
-    chosen = entries({path: {"from": source} for path, source in pins.files["files"].items()})
-
-    def make(into: Path, made: Made) -> None:
-        place(chosen, into, made)
-
-    inputs = {"pin": pins.files}
-    return Recipe(name="files", inputs=inputs, make=make, needs=needed(chosen, known), disk_bytes=50_000_000)
+def _found(made: Plan, pins: Pins, root: Path, progress: Progress) -> Artifacts:
+    key = made.recipes["signing-key"].folder(root)
+    stand_ins = made.recipes.get("nfs-stand-in")
+    # Known as soon as they are made, whichever stage is asked for: a site should not lose them again.
+    archived = plan(STAGES[-1], pins, root).recipes["archives"].folder(root)
+    return Artifacts(
+        node_image=_imported(made.recipes["root-node"], NODE, root, progress, command=_ENTRY),
+        mirror_image=_imported(made.recipes["root-mirror"], MIRROR, root, progress),
+        apt_key=key / "public.asc",
+        apt_fingerprint=repository.fingerprint(key),
+        stand_ins=stand_ins.folder(root) if stand_ins else None,
+        images=tuple(images.archive(name, recipe.folder(root)) for name, recipe in made.images.items()),
+        trees=tuple((tree.below, tree.recipe.folder(root)) for tree in made.trees),
+        sums=archives.sums(pins, archived) if archived.is_dir() else {},
+    )
 
 
 def _imported(recipe: Recipe, repository_name: str, root: Path, progress: Progress, *, command: str = "") -> str:
@@ -170,8 +163,9 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("stopped; what is finished stays in the cache.", file=sys.stderr)
         return 130
-    print(f"node    {found.node_image}\nmirror  {found.mirror_image}\nfiles   {found.files}")
-    print(f"apt     {found.apt} (key {found.apt_fingerprint})")
+    print(f"node    {found.node_image}\nmirror  {found.mirror_image}\nkey     {found.apt_fingerprint}")
+    for below, folder in found.trees:
+        print(f"files   /{below} {folder}")
     for image in found.images:
         print(f"image   {image.name} {image.path}")
     return 0

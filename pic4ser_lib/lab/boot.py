@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import hoststate, identity, network, state
-from pic4ser_lib.lab.mirror import Mirror, storage_for
+from pic4ser_lib.lab import hoststate, identity, mirror, network, sitefolder, state
 from pic4ser_lib.lab.nodes import MIRROR, NodeSpec, until
 from pic4ser_lib.lab.podman import Container, ContainerNode, podman
 from pic4ser_lib.progress import Progress
@@ -25,6 +24,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
+STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 _BOOT_SECONDS = 90.0
 
 
@@ -36,11 +36,11 @@ def boot(
 
     before = hoststate.save_once(home / "hoststate.json")
     network.ensure()
-    mirror = Mirror(made, storage_for(made.images, cache.root()), home / "mirror", str(home))
+    serves = mirror.of(made, cache.root(), home)
     machines = _machines(home, nodes, made)
     stopping = threading.Event()
     with ThreadPoolExecutor(max_workers=8) as pool, _told_when_it_ends_early(stopping):
-        serving = pool.submit(mirror.ensure, seen.get(MIRROR), tell=lambda line: progress.tell("mirror", line))
+        serving = pool.submit(_served, serves, made, seen.get(MIRROR), progress)
         starts = [_Start(machine, seen.get(machine.spec.container), progress, stopping) for machine in machines]
         changed = [work.result() for work in (serving, *map(pool.submit, starts))]
     progress.done("mirror")
@@ -53,6 +53,26 @@ def boot(
         network.prove(nodes)
         proved.touch()
         progress.done("lab")
+
+
+def complete(home: Path, made: Artifacts) -> None:
+    """Every site that this lab plays has what differs by machine; the sums of archives that are not made yet lack."""
+    started = state.running(home)
+    for site in started.sites if started else ():
+        sitefolder.write_local(
+            Path(site),
+            key=home / "id_ed25519",
+            known_hosts=home / "known_hosts",
+            fingerprint=made.apt_fingerprint,
+            interface=network.bridge(),
+            archives=made.sums,
+        )
+
+
+def _served(serves: mirror.Mirror, made: Artifacts, seen: Container | None, progress: Progress) -> bool:
+    changed = serves.ensure(seen, tell=lambda line: progress.tell("mirror", line))
+    serves.serve(STAGE, made, tell=lambda line: progress.tell("mirror", line))
+    return changed
 
 
 def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[ContainerNode]:

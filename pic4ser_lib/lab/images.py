@@ -31,7 +31,11 @@ class ImageArchive:
 
 def recipes(pins: Pins, known: Mapping[str, Recipe]) -> dict[str, Recipe]:
     """A recipe for each image, by the image's full name."""
-    return {image["name"]: _recipe(image, pins.images["recipe"], known) for image in pins.images["images"]}
+    found: dict[str, Recipe] = {}
+    for image in pins.images["images"]:
+        recipe = _recipe(image, pins.images["recipe"], known)
+        found |= dict.fromkeys((image["name"], *image.get("also", ())), recipe)
+    return found
 
 
 def archive(name: str, folder: Path) -> ImageArchive:
@@ -73,7 +77,7 @@ def write_layer(
 
 def _recipe(image: Mapping[str, Any], number: int, known: Mapping[str, Recipe]) -> Recipe:
     chosen = entries(image["files"])
-    below = (known[f"root-{image['root']}"],) if "root" in image else ()
+    below = [known[name] for name in (*([f"root-{image['root']}"] if "root" in image else []), *_python(image))]
     repository = image["name"].rpartition(":")[0]
     return Recipe(
         name="image-" + re.sub(r"[^a-z0-9.]+", "-", repository),
@@ -87,6 +91,8 @@ def _recipe(image: Mapping[str, Any], number: int, known: Mapping[str, Recipe]) 
 def _make(image: Mapping[str, Any], chosen: tuple[Entry, ...], into: Path, made: Made) -> None:
     files = {entry.target: _bytes_or_path(entry.content(made)) for entry in chosen}
     below = [made[f"root-{image['root']}"] / "root.tar"] if "root" in image else []
+    for name in _python(image):
+        files |= _packages_of_python(made[name])
     links = dict(image.get("links", {})) | _applets(image.get("applets"), files)
     layer = into / "layer.tar"
     write_layer(layer, files, links=links, folders=image.get("directories", ()))
@@ -107,6 +113,15 @@ def _applets(busybox: str | None, files: Mapping[str, Path | bytes]) -> dict[str
     names = processes.run("busybox", [str(program), "--list"]).split()
     folder = busybox.rpartition("/")[0]
     return {f"{folder}/{name}": busybox for name in names if f"{folder}/{name}" not in files}
+
+
+def _python(image: Mapping[str, Any]) -> list[str]:
+    return list(image.get("python", ()))
+
+
+def _packages_of_python(folder: Path) -> dict[str, Path | bytes]:
+    site, path = folder / "site", (folder / "path").read_text().strip()
+    return {f"{path}/{file.relative_to(site)}": file for file in site.rglob("*") if file.is_file()}
 
 
 def _bytes_or_path(content: Path | str) -> Path | bytes:

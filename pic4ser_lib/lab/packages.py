@@ -10,7 +10,7 @@ from typing import Any
 
 from pic4ser_lib.errors import ArtifactError
 from pic4ser_lib.lab import cache, processes
-from pic4ser_lib.lab.pins import Pins
+from pic4ser_lib.lab.pins import Pins, stage_of
 from pic4ser_lib.lab.recipes import Entry, Made, Recipe, entries, needed, own_files, place
 
 _EPOCH = "1735689600"  # see rootfs: equal inputs give equal files
@@ -36,13 +36,16 @@ fi
 """
 
 
-def own_recipe(pins: Pins, known: Mapping[str, Recipe]) -> Recipe:
-    """The packages that we make ourselves: <repository>/<name>_<version>_amd64.deb."""
-    pin = pins.debian["packages"]
+def own_recipe(pins: Pins, known: Mapping[str, Recipe], stage: str = "cluster") -> Recipe:
+    """The packages of a stage that we make ourselves: <repository>/<name>_<version>_amd64.deb."""
+    layouts = pins.debian["repositories"]["layouts"]
+    everything_pinned = pins.debian["packages"]["debs"].items()
+    debs = {name: deb for name, deb in everything_pinned if stage_of(layouts[deb["repository"]]) == stage}
+    pin = {**pins.debian["packages"], "debs": debs}
     files = {name: entries(deb["files"]) for name, deb in pin["debs"].items()}
     everything = [entry for chosen in files.values() for entry in chosen]
     return Recipe(
-        name="packages",
+        name=name_of(stage),
         inputs={"pin": pin, "files": own_files(everything), "scripts": [_ENABLED, _STARTED, _STOPPED]},
         make=lambda into, made: _make_own(pin, files, into, made),
         needs=needed(everything, known),
@@ -50,13 +53,18 @@ def own_recipe(pins: Pins, known: Mapping[str, Recipe]) -> Recipe:
     )
 
 
-def binaries_recipe(pins: Pins, known: Mapping[str, Recipe]) -> Recipe:
+def name_of(stage: str) -> str:
+    """The name of the artifact with a stage's own packages."""
+    return "packages" if stage == "cluster" else f"packages-{stage}"
+
+
+def binaries_recipe(pins: Pins, known: Mapping[str, Recipe], name: str = "binaries") -> Recipe:
     """Single programs out of Debian's packages, unpacked over each other as in a root file system."""
-    pin = pins.debian["binaries"]
+    pin = pins.debian[name]
     return Recipe(
-        name="binaries",
+        name=name,
         inputs={"pin": pin, "suite": pins.debian["suite"]},
-        make=lambda into, made: _make_binaries(pin["packages"], into, node=made["root-node"]),
+        make=lambda into, made: _make_binaries(name, pin["packages"], into, node=made["root-node"]),
         needs=(known["root-node"],),
         disk_bytes=200_000_000,
     )
@@ -124,12 +132,12 @@ def _make_closure(names: list[str], into: Path, *, node: Path) -> None:
     _keep_only_debs("closure", into)
 
 
-def _make_binaries(names: list[str], into: Path, *, node: Path) -> None:
-    apt = _apt("binaries", into, node=node)
-    processes.run("binaries", [*apt, "download", *names], cwd=into)
-    packages = _keep_only_debs("binaries", into)
+def _make_binaries(artifact: str, names: list[str], into: Path, *, node: Path) -> None:
+    apt = _apt(artifact, into, node=node)
+    processes.run(artifact, [*apt, "download", *names], cwd=into)
+    packages = _keep_only_debs(artifact, into)
     for package in packages:
-        processes.run("binaries", ["dpkg-deb", "--extract", package, into])
+        processes.run(artifact, ["dpkg-deb", "--extract", package, into])
         package.unlink()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 HERE = Path(__file__).parent
 SOURCES = HERE / "go"
 FILES = HERE / "files"
+LOCKS = HERE / "python"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Pins:
     debian: Mapping[str, Any]
     images: Mapping[str, Any]
     files: Mapping[str, Any]
+    python: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -32,10 +34,15 @@ class Pins:
 @cache
 def load(folder: Path = HERE / "pins") -> Pins:
     """The pins of this folder."""
-    golang = _read(folder / "golang.yaml")
-    words = _words(_versions(golang))
+    golang, python = _read(folder / "golang.yaml"), _read(folder / "python.yaml")
+    words = _words(_versions(golang)) | {name: entry["version"] for name, entry in python["packages"].items()}
     read = {name: _filled(_read(folder / f"{name}.yaml"), words) for name in ("debian", "images", "files")}
-    return Pins(golang=_filled(golang, words), **read)
+    return Pins(golang=_filled(golang, words), python=python, **read)
+
+
+def stage_of(entry: Mapping[str, Any]) -> str:
+    """The stage with which an image, a repository or an archive is served first."""
+    return str(entry.get("stage", "cluster"))
 
 
 def _read(path: Path) -> Any:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError, PicError
-from pic4ser_lib.lab import boot, capacity, hoststate, leftovers, network, sitefolder, state
+from pic4ser_lib.lab import boot, builder, capacity, hoststate, leftovers, network, sitefolder, stages, state
 from pic4ser_lib.lab.like import like
 from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec
 from pic4ser_lib.lab.podman import Container, containers, memory_bytes, remove
@@ -26,9 +26,8 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
-__all__ = ["Member", "Status", "down", "like", "shell", "status", "up"]
+__all__ = ["Member", "Status", "down", "like", "shell", "status", "up", "wait"]
 Tell = Callable[[str], None]
-STAGE = "cluster"
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Status:
-    """The lab as it is now; `since` is "" when none was started."""
+    """The lab as it is now; `since` is "" when none was started. `stages`: a stage's name and how far it is."""
 
     nodes: tuple[Member, ...]
     mirror: Member
     network: bool
     since: str = ""
     sites: tuple[str, ...] = ()
+    stages: tuple[tuple[str, str], ...] = ()
 
     @property
     def up(self) -> bool:
@@ -57,9 +57,11 @@ class Status:
         return self.network and bool(self.nodes) and all(m.state == "running" for m in (*self.nodes, self.mirror))
 
 
-def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
+def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell, charts: Path | None = None) -> Status:
     """Every node of the site boots as a plain machine, or runs on as it is; the site's folder is completed.
 
+    What the notebooks from 05 on need is built and served by a process of its own: see `wait`. `charts` is a folder of
+    upstream charts, served in place of the stand-ins.
     Raises LabError, DeadlinePassed, or ArtifactError when something cannot be built.
     """
     folder = sitefolder.found(site)
@@ -75,13 +77,8 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell) -> Status:
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
         boot.boot(home, nodes, made, seen, progress)
-        sitefolder.write_local(
-            folder,
-            key=home / "id_ed25519",
-            known_hosts=home / "known_hosts",
-            fingerprint=made.apt_fingerprint,
-            interface=network.bridge(),
-        )
+        boot.complete(home, made)
+        builder.ensure(home, charts=charts)
     return status()
 
 
@@ -93,6 +90,9 @@ def down(*, tell: Tell) -> list[str]:
     with state.locked("lab down"), Progress(write=tell) as progress:
         seen = containers()
         homes = sorted({state.folder(), *(Path(c.lab) for c in seen.values() if c.lab)})
+        progress.tell("lab", "down: stop building")
+        for home in homes:
+            builder.stop(home)
         for home in homes:
             if started := state.running(home):
                 for site in started.sites:
@@ -114,7 +114,13 @@ def status() -> Status:
         network=bool(seen) and network.carries(),
         since=started.since if started else "",
         sites=started.sites if started else (),
+        stages=builder.told(_home_of(seen)) if started else (),
     )
+
+
+def wait(notebook: str, *, tell: Tell) -> None:
+    """Returns when the mirror serves what this notebook needs. Raises LabError when that cannot be built."""
+    builder.wait(_home_of(containers()), stages.needed_by(notebook), tell=tell)
 
 
 def shell(node: str, command: Sequence[str] = ()) -> None:
@@ -161,7 +167,7 @@ def _built(progress: Progress) -> Artifacts:
         else:
             progress.tell(artifact, f"artifact: {what}")
 
-    return artifacts.build(STAGE, heard)
+    return artifacts.build(boot.STAGE, heard)
 
 
 def _cleared(home: Path, progress: Progress) -> list[str]:
@@ -170,7 +176,7 @@ def _cleared(home: Path, progress: Progress) -> list[str]:
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(shutil.rmtree, [path for path in (home / "nodes").glob("*") if path.is_dir()]))
     shutil.rmtree(home / "mirror", ignore_errors=True)
-    for word in ("lab.json", "proved"):
+    for word in ("lab.json", "proved", "builder.json", "builder.log", "builder.lock"):
         (home / word).unlink(missing_ok=True)
     progress.tell("lab", "down: put the host's settings back")
     kept = home / "hoststate.json"

@@ -17,10 +17,11 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
 
-from pic4ser_lib.lab import cache, processes
-from pic4ser_lib.lab.pins import Pins
-from pic4ser_lib.lab.recipes import Made, Recipe
+from pic4ser_lib.lab import cache, packages, processes
+from pic4ser_lib.lab.pins import Pins, stage_of
+from pic4ser_lib.lab.recipes import Made, Recipe, origin
 
+DEBIAN = "debian"  # the repository of what Debian itself has
 _OWNER = "pic4ser rehearsal lab"
 _KEYRINGS = "pic4ser-gpg-"
 
@@ -30,16 +31,30 @@ def signing_recipe() -> Recipe:
     return Recipe(name="signing-key", inputs={"recipe": 1}, make=lambda into, _: _make_key(into), disk_bytes=100_000)
 
 
-def recipe(pins: Pins, known: Mapping[str, Recipe], *, fingerprint: str) -> Recipe:
-    """All repositories in one folder, signed with the key of this fingerprint."""
-    pin = pins.debian["repositories"]
+def recipe(pins: Pins, known: Mapping[str, Recipe], stage: str = "cluster", *, fingerprint: str) -> Recipe:
+    """All repositories of a stage in one folder, signed with the key of this fingerprint."""
+    pin = {**pins.debian["repositories"], "layouts": layouts(pins, stage)}
+    own = packages.name_of(stage)
+    sources = {name: "closure" if name == DEBIAN else f"{own}/{name}" for name in pin["layouts"]}
+    needs = sorted({source.partition("/")[0] for source in sources.values()})
     return Recipe(
-        name="apt",
+        name=name_of(stage),
         inputs={"pin": pin, "fingerprint": fingerprint},
-        make=lambda into, made: _make(pin["layouts"], into, made),
-        needs=(known["packages"], known["closure"], known["signing-key"]),
+        make=lambda into, made: _make(pin["layouts"], sources, into, made),
+        needs=(*(known[name] for name in needs), known["signing-key"]),
         disk_bytes=300_000_000,
     )
+
+
+def name_of(stage: str) -> str:
+    """The name of the artifact with a stage's repositories."""
+    return "apt" if stage == "cluster" else f"apt-{stage}"
+
+
+def layouts(pins: Pins, stage: str) -> dict[str, Mapping[str, str]]:
+    """The repositories that a stage adds, by name."""
+    told: Mapping[str, Mapping[str, str]] = pins.debian["repositories"]["layouts"]
+    return {name: layout for name, layout in told.items() if stage_of(layout) == stage}
 
 
 def fingerprint(key: Path) -> str:
@@ -68,15 +83,14 @@ def sign(folder: Path, key: Path) -> None:
         processes.run("apt", [*gpg, "--armor", "--detach-sign", "--output", folder / "Release.gpg", text])
 
 
-def _make(layouts: Mapping[str, Mapping[str, str]], into: Path, made: Made) -> None:
+def _make(layouts: Mapping[str, Mapping[str, str]], sources: Mapping[str, str], into: Path, made: Made) -> None:
     key = made["signing-key"]
     for name, layout in layouts.items():
-        source = made["closure"] if name == "debian" else made["packages"] / name
-        base = into / layout["path"]
-        packages = [base / layout["pool"] / package.name for package in sorted(source.glob("*.deb"))]
-        for package in packages:
+        source, base = origin(sources[name], made), into / layout["path"]
+        pool = [base / layout["pool"] / package.name for package in sorted(source.glob("*.deb"))]
+        for package in pool:
             cache.link(source / package.name, package)
-        _publish(base, packages, layout, key)
+        _publish(base, pool, layout, key)
 
 
 def _publish(base: Path, packages: list[Path], layout: Mapping[str, str], key: Path) -> None:
@@ -88,7 +102,7 @@ def _publish(base: Path, packages: list[Path], layout: Mapping[str, str], key: P
     cache.write(indexes / "Packages.gz", gzip.compress(text.encode(), mtime=0))
     cache.write(top / "Release", release(top, fields=_fields(layout)))
     sign(top, key)
-    cache.write(base / layout["key"], (key / "public.asc").read_text())
+    cache.write((base / layout["key"]).resolve(), (key / "public.asc").read_text())
 
 
 def _fields(layout: Mapping[str, str]) -> dict[str, str]:

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import artifacts, cache, pins
+from pic4ser_lib.lab import artifacts, cache, pins, stages
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
 def _keys(folder: Path, root: Path) -> dict[str, str]:
-    return {name: recipe.key for name, recipe in artifacts.recipes("cluster", pins.load(folder), root).items()}
+    return {name: recipe.key for name, recipe in stages.plan("cluster", pins.load(folder), root).recipes.items()}
 
 
 @pytest.fixture
