@@ -24,9 +24,11 @@ from pic4ser_lib.errors import DeadlinePassed, LabError, PicError
 from pic4ser_lib.lab import artifacts, boot, cache, mirror, pins, stages, state
 
 LATER = stages.STAGES[1:]
+COMMAND = [sys.executable, "-m", "pic4ser_lib.lab.builder"]
 _STOP_SECONDS = 10.0
 _WAIT_SECONDS = 3600.0  # everything, cold, on two slow cores
 _BEAT_SECONDS = 2.0
+_children: list[subprocess.Popen[bytes]] = []  # it outlives us; until then it is ours to reap
 _NICENESS = 10  # the notebooks that run meanwhile come first
 
 
@@ -161,13 +163,14 @@ def _start(home: Path) -> None:
         if not _taken(lock.fileno()):
             return  # another builder has just begun
         process = subprocess.Popen(
-            [sys.executable, "-m", "pic4ser_lib.lab.builder", str(home), str(lock.fileno())],
+            [*COMMAND, str(home), str(lock.fileno())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=[lock.fileno()],
             start_new_session=True,
         )
+        _children.append(process)
         lock.truncate(0)
         lock.write(str(process.pid))
 

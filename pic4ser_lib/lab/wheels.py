@@ -61,16 +61,20 @@ def _make(name: str, entry: Mapping[str, Any], pins: Pins, into: Path, made: Mad
     processes.run(name, [*_pip(pins), *pinned, *wanted], env={"TMPDIR": str(scratch)})
     for path in entry.get("leave_out", ()):
         shutil.rmtree(site / path)
-    # Compiled by the very Python that will run it, with what it compiles for as its root.
-    processes.run(name, ["tar", "-C", scratch, "-xf", made[root] / "root.tar", "--exclude=./dev/*"])
-    (scratch / "dev" / "shm").mkdir(parents=True, exist_ok=True)
-    inside = scratch / entry["path"].lstrip("/")
-    inside.parent.mkdir(parents=True, exist_ok=True)
-    site.rename(inside)
-    processes.run(name, ["chroot", scratch, "sh", "-c", f"python3 {_COMPILE} {entry['path']} || true"])
-    inside.rename(site)
+    _compiled(name, site, entry["path"], made[root] / "root.tar", scratch)
     cache.write(into / "path", f"{entry['path']}\n")
     shutil.rmtree(scratch)
+
+
+def _compiled(name: str, site: Path, path: str, root: Path, scratch: Path) -> None:
+    # By the very Python that will run it, at the path where that will find it.
+    processes.run(name, ["tar", "-C", scratch, "-xf", root, "--exclude=./dev/*"])
+    (scratch / "dev" / "shm").mkdir(parents=True, exist_ok=True)
+    inside = scratch / path.lstrip("/")
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    site.rename(inside)
+    processes.run(name, ["chroot", scratch, "sh", "-c", f"python3 {_COMPILE} {path} || true"])
+    inside.rename(site)
 
 
 def _pip(pins: Pins) -> list[str | Path]:
