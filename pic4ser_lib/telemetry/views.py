@@ -1,0 +1,208 @@
+"""The figures of notebook 11, each with its verdicts and its summary."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+
+from pic4ser_lib.telemetry import figures, maps
+from pic4ser_lib.telemetry.fields import CLOCK, MEMORY, POWER, TEMPERATURE, UTILISATION, Field
+from pic4ser_lib.telemetry.health import IDLE_PERCENT
+from pic4ser_lib.telemetry.records import Telemetry
+from pic4ser_lib.telemetry.series import Gpu
+from pic4ser_lib.telemetry.shown import Shown, Verdict, listed, number, unknown
+from pic4ser_lib.telemetry.summary import Summary
+
+_AGREE = 0.05
+
+
+@dataclass(frozen=True, repr=False)
+class Gpus:
+    """The GPUs of a site over some minutes, as a notebook looks at them; `seen` is None while it `needs` something."""
+
+    seen: Telemetry | None
+    needs: str = ""
+
+    def __repr__(self) -> str:
+        return repr(self._table())
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+    def overview(self) -> Shown:
+        """All GPUs in one grid: utilisation, temperature, power and memory, as means of the range."""
+        if self.seen is None:
+            return unknown("overview", self.needs)
+        verdicts = (_sampled(self.seen, UTILISATION),)
+        return Shown("overview", verdicts, _HEAD, _rows(self.seen, UTILISATION), partial(maps.grid, self.seen))
+
+    def utilisation(self) -> Shown:
+        """How busy each GPU was, in percent."""
+        return self._lines(UTILISATION)
+
+    def memory(self) -> Shown:
+        """The memory in use on each GPU, in GiB."""
+        return self._lines(MEMORY)
+
+    def power(self) -> Shown:
+        """The power that each GPU took, in watts."""
+        return self._lines(POWER)
+
+    def temperature(self) -> Shown:
+        """The temperature of each GPU, in degrees Celsius."""
+        return self._lines(TEMPERATURE)
+
+    def clock(self) -> Shown:
+        """The clock of each GPU's processors, in MHz."""
+        return self._lines(CLOCK)
+
+    def energy(self) -> Shown:
+        """What each job used, in kWh: power over time, compared with the GPU's own counter."""
+        if self.seen is None:
+            return unknown("energy", self.needs)
+        head = ("job", "pod", "GPU", "from (UTC)", "seconds", "kWh by power", "kWh by counter", "unknown s")
+        rows = tuple(_used_rows(self.seen))
+        return Shown("energy", tuple(_energy_verdicts(self.seen)), head, rows, partial(maps.energy, self.seen))
+
+    def health(self, *, idle_seconds: float = 600.0) -> Shown:
+        """GPUs that are held and not used, slowed down, or reported an error."""
+        if self.seen is None:
+            return unknown("health", self.needs)
+        rows = tuple(_events(self.seen, idle_seconds))
+        return Shown(
+            "health", tuple(_health_verdicts(self.seen, idle_seconds)), ("GPU", "what", "from (UTC)", "seconds"), rows
+        )
+
+    def _lines(self, quantity: Field) -> Shown:
+        if self.seen is None:
+            return unknown(quantity.name, self.needs)
+        verdicts = tuple(v for v in (_sampled(self.seen, quantity), _bounded(self.seen, quantity)) if v)
+        return Shown(
+            quantity.name, verdicts, _HEAD, _rows(self.seen, quantity), partial(figures.lines, self.seen, quantity),
+            (f"Minimum, mean and maximum in {quantity.unit}. Grey: a job holds GPUs. Orange: no samples.",),
+        )  # fmt: skip
+
+    def _table(self) -> Shown:
+        if self.seen is None:
+            return unknown("telemetry", self.needs)
+        found = self.seen.summaries(UTILISATION)
+        rows = tuple((str(g), g.model or "-", g.uuid or "-", str(found[g].samples)) for g in self.seen.gpus)
+        span = f"from {_clock(self.seen.start)} to {_clock(self.seen.end)} UTC, {_grain(self.seen)}"
+        return Shown(
+            "telemetry", (_sampled(self.seen, UTILISATION),), ("GPU", "model", "UUID", "samples"), rows, notes=(span,)
+        )
+
+
+_HEAD = ("GPU", "min", "mean", "max", "samples", "gaps", "longest gap (s)")
+
+
+def _rows(seen: Telemetry, quantity: Field) -> tuple[tuple[str, ...], ...]:
+    return tuple(_row(gpu, one) for gpu, one in seen.summaries(quantity).items())
+
+
+def _row(gpu: Gpu, one: Summary) -> tuple[str, ...]:
+    numbers = (number(one.low), number(one.mean, ".2f"), number(one.high))
+    return (
+        str(gpu),
+        *numbers,
+        str(one.samples) if one.samples else "no samples",
+        str(len(one.gaps)),
+        number(one.longest_gap),
+    )
+
+
+def _sampled(seen: Telemetry, quantity: Field) -> Verdict:
+    """Whether each GPU that ought to be was sampled, and without a gap longer than the bound."""
+    found = seen.summaries(quantity)
+    silent = [gpu for gpu in seen.gpus if not found[gpu].samples]
+    gappy = [f"{gpu} ({found[gpu].longest_gap:.0f} s)" for gpu in seen.gpus if found[gpu].gaps]
+    text = f"{len(seen.gpus) - len(silent)} of {len(seen.gpus)} GPUs sampled, "
+    if not seen.gpus:
+        return Verdict(False, "no GPU is expected and none was sampled")
+    if silent or gappy:
+        parts = [f"no samples of {listed(silent)}"] if silent else []
+        parts += [f"gaps over {_seconds(seen.bound)}: {listed(gappy)}"] if gappy else []
+        return Verdict(False, text + "; ".join(parts))
+    return Verdict(True, text + f"no gap over {_seconds(seen.bound)}")
+
+
+def _bounded(seen: Telemetry, quantity: Field) -> Verdict | None:
+    found = {gpu: one for gpu, one in seen.summaries(quantity).items() if one.samples}
+    low, high = quantity.low, quantity.high
+    if not found or low is None:
+        return None
+    bound = f"at least {low:g} {quantity.unit}" if high is None else f"from {low:g} to {high:g} {quantity.unit}"
+    out = [
+        f"{gpu} ({one.low:g} to {one.high:g})" for gpu, one in found.items()
+        if one.low < low or (high is not None and one.high > high)
+    ]  # fmt: skip
+    return Verdict(not out, f"outside {bound}: {listed(out)}" if out else f"every sample is {bound}")
+
+
+def _energy_verdicts(seen: Telemetry) -> list[Verdict]:
+    energies = seen.energies()
+    known = [gpu for gpu, (by_power, _) in energies.items() if by_power.seconds]
+    verdicts = [Verdict(len(known) == len(seen.gpus), f"energy known for {len(known)} of {len(seen.gpus)} GPUs")]
+    # Where samples are missing the counter went on counting: only what was sampled throughout can be compared.
+    both = {g: (p, c) for g, (p, c) in energies.items() if c is not None and c.joules and not p.unknown}
+    if not both:
+        return [*verdicts, Verdict(True, "the GPUs' own counters were not compared")]
+    apart = [
+        f"{g} ({p.joules / c.joules - 1:+.0%})" for g, (p, c) in both.items() if abs(p.joules / c.joules - 1) > _AGREE
+    ]
+    text = f"power over time and the GPUs' own counters agree within {_AGREE:.0%}"
+    return [*verdicts, Verdict(not apart, f"{text}: not for {listed(apart)}" if apart else text)]
+
+
+def _used_rows(seen: Telemetry) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        (
+            f"{use.holder.namespace}/{use.holder.job}", use.holder.pod, str(use.gpu), _clock(use.hold.start),
+            f"{use.hold.end - use.hold.start:.0f}", f"{use.by_power.kwh:.6f}",
+            f"{use.by_counter.kwh:.6f}" if use.by_counter else "-", f"{use.by_power.unknown:.0f}",
+        )
+        for use in seen.used()
+    ]  # fmt: skip
+    for gpu, (by_power, by_counter) in seen.energies().items():
+        counter = f"{by_counter.kwh:.6f}" if by_counter else "-"
+        span = f"{by_power.seconds:.0f}", f"{by_power.kwh:.6f}", counter, f"{by_power.unknown:.0f}"
+        rows.append(("the whole range", "", str(gpu), _clock(seen.start), *span))
+    return rows
+
+
+def _health_verdicts(seen: Telemetry, idle_seconds: float) -> list[Verdict]:
+    wasted = [
+        f"{idle.gpu} (held by {idle.holder.pod if idle.holder else '?'})" for idle in seen.wasted(seconds=idle_seconds)
+    ]
+    under = f"under {IDLE_PERCENT:g} % for {_seconds(idle_seconds)}"
+    slowed = listed(sorted({str(t.gpu) for t in seen.throttled()}))
+    judged = "by the driver's reasons" if seen.knows_reasons else "by the SM clock under load"
+    errors = listed([f"{xid.gpu}: {xid.code} ({xid.meaning})" for xid in seen.xids()])
+    return [
+        Verdict(
+            not wasted, f"held and {under}: {listed(wasted)}" if wasted else f"no GPU is held by a pod and {under}"
+        ),
+        Verdict(not slowed, f"throttled, {judged}: {slowed}" if slowed else f"no GPU was throttled, {judged}"),
+        Verdict(not errors, f"XID errors: {errors}" if errors else "no XID error was reported"),
+    ]
+
+
+def _events(seen: Telemetry, idle_seconds: float) -> list[tuple[str, ...]]:
+    rows = [(i.gpu, "idle in the whole range", i.start, i.end - i.start) for i in seen.idle()]
+    rows += [(w.gpu, f"held by {w.holder}, not used", w.start, w.seconds) for w in seen.wasted(seconds=idle_seconds)]
+    rows += [(t.gpu, f"throttled: {t.why}", t.start, t.end - t.start) for t in seen.throttled()]
+    rows += [(x.gpu, f"XID {x.code}: {x.meaning}", x.since, float("nan")) for x in seen.xids()]
+    return [(str(gpu), what, _clock(start), number(seconds, ".0f")) for gpu, what, start, seconds in rows]
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%H:%M:%S", time.gmtime(seconds))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
+
+
+def _grain(seen: Telemetry) -> str:
+    return f"in windows of {_seconds(seen.step)}" if seen.step else "every sample"

@@ -1,0 +1,91 @@
+"""A real Prometheus on loopback, filled with known series by its own promtool.
+
+It is taken from PIC4SER_PROMETHEUS (a folder with `prometheus` and `promtool`), from the lab's artifacts, or from the
+path (Debian: apt install prometheus). Without one these tests are skipped, and say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import pytest
+from samples import Known, open_metrics
+
+from pic4ser_lib.telemetry.prometheus import Prometheus, direct
+
+Started = Callable[[Iterable[Known]], Prometheus]
+_CONFIG = "global: {scrape_interval: 1h}\n"
+
+
+@pytest.fixture(scope="session")
+def binaries() -> dict[str, str]:
+    """Where prometheus and promtool are."""
+    places = [os.environ.get("PIC4SER_PROMETHEUS"), *_artifacts(), os.environ.get("PATH", "")]
+    found = {name: _first(name, places) for name in ("prometheus", "promtool")}
+    if missing := [name for name, path in found.items() if path is None]:
+        pytest.skip(
+            f"no {' and no '.join(missing)}: set PIC4SER_PROMETHEUS, build the lab, or install Debian's package"
+        )
+    return {name: path for name, path in found.items() if path}
+
+
+@pytest.fixture(scope="module")
+def prometheus_with(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
+    """A function that starts a Prometheus that holds the given series and nothing else."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(series: Iterable[Known]) -> Prometheus:
+        folder = tmp_path_factory.mktemp("prometheus")
+        (folder / "known.txt").write_text(open_metrics(series))
+        (folder / "prometheus.yml").write_text(_CONFIG)
+        backfill = [binaries["promtool"], "tsdb", "create-blocks-from", "openmetrics", "known.txt", "data"]
+        subprocess.run(backfill, cwd=folder, check=True, capture_output=True)
+        port = _free_port()
+        command = [
+            binaries["prometheus"], "--config.file=prometheus.yml", "--storage.tsdb.path=data",
+            "--storage.tsdb.retention.time=100y", f"--web.listen-address=127.0.0.1:{port}",
+        ]  # fmt: skip
+        with (folder / "log").open("wb") as log:
+            running.append(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
+        _wait_ready(port, running[-1], folder / "log")
+        return direct(f"http://127.0.0.1:{port}")
+
+    yield start
+    for process in running:
+        process.terminate()
+        process.wait(20)
+
+
+def _artifacts() -> list[str]:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pic4ser" / "artifacts"
+    return [str(folder) for name in ("prometheus", "promtool") for folder in sorted((cache / name).glob("*"))]
+
+
+def _first(name: str, places: Iterable[str | None]) -> str | None:
+    return next((path for place in places if place and (path := shutil.which(name, path=place))), None)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+def _wait_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"Prometheus did not become ready; its log ends: {log.read_text()[-2000:]}")
