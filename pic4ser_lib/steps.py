@@ -98,12 +98,16 @@ Content = str | tuple[str | Secret, ...]
 
 @dataclass(frozen=True)
 class Run:
-    """A command for bash, run as root. A secret travels only in `stdin`, never in `command`."""
+    """A command for bash, run as root. A secret travels only in `stdin`, never in `command`.
+
+    `before` is what was there of the thing that `stdin` describes (a release's values), for the diff; None: no diff.
+    """
 
     command: str
     stdin: Content = ""
     on: str = ""
     timeout: float = 600.0
+    before: str | None = None
 
 
 @dataclass(frozen=True)
@@ -333,8 +337,10 @@ def describe(action: Action) -> str:
 
 
 def diff(action: Action) -> str:
-    """A unified diff of the file that an action writes or removes; empty for other actions."""
+    """A unified diff of the file that an action writes or removes, or of what a command is given; else empty."""
     match action:
+        case Run(before=str() as before, stdin=stdin):
+            return _unified("standard input", before, printable(stdin))
         case WriteFile(path=path, before=before, content=content):
             return _unified(path, before or "", printable(content))
         case RemoveFile(path=path, before=before):

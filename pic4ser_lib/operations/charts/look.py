@@ -1,0 +1,92 @@
+"""What is asked about a release: one script for the first control plane, whose answer is marked lines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+from pic4ser_lib.operations.charts.helm import PATH
+from pic4ser_lib.operations.packed import pack
+
+# The chart is fetched only when the release is not as wanted, into a folder of its own: a question leaves no cache.
+_SCRIPT = r"""
+export HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf LC_ALL=C
+[ -x %HELM% ] || { echo "@absent: no helm"; exit 0; }
+[ -e "$KUBECONFIG" ] || { echo "@absent: no cluster"; exit 0; }
+t=$(mktemp -d); trap 'rm -rf "$t"' EXIT
+kubectl="kubectl --request-timeout=20s -n %NAMESPACE%"
+%HELM% list -n %NAMESPACE% -o json >"$t/list" || exit 1
+%HELM% get all %RELEASE% -n %NAMESPACE% --template '%ALL%' >"$t/all" 2>/dev/null &
+%HELM% get values %RELEASE% -n %NAMESPACE% -o json >"$t/values" 2>/dev/null &
+$kubectl get deployments,daemonsets,statefulsets -l app.kubernetes.io/managed-by=Helm -o json >"$t/workloads" &
+$kubectl get pods -o json >"$t/pods" &
+$kubectl get events --field-selector type=Warning -o json >"$t/events" &
+wait
+about=$(sed -n 1p "$t/all")
+sed -n '/^@@@notes$/,/^@@@manifest$/p' "$t/all" | sed '1d;$d' >"$t/notes"
+sed -n '/^@@@manifest$/,$p' "$t/all" | awk '%WORKLOADS%' >"$t/manifest"
+: >"$t/history"
+[[ $about != *pending* ]] || %HELM% history %RELEASE% -n %NAMESPACE% --max 20 -o json >"$t/history"
+echo "@about: $about"
+echo "@description: $(sed -n 2p "$t/all")"
+for part in list values history notes manifest workloads pods events; do
+  echo "@$part: $(%PACKED%)"
+done
+! pgrep -x helm >/dev/null || echo "@busy: yes"
+$kubectl get pods -o go-template='%CRASHED%' 2>/dev/null | sort -u | head -n 5 | while read -r pod container; do
+  echo "@log $pod: $($kubectl logs "$pod" -c "$container" --previous --tail=1 2>/dev/null | head -c 400)"
+done
+if [ "$about" = '%CHART%|%VERSION%|deployed' ] && [ "$(cat "$t/values")" = %VALUES% ]; then exit 0; fi
+export HELM_CACHE_HOME="$t/cache"
+if ! %HELM% pull %CHART% --repo %REPOSITORY% --version %VERSION% --untar --untardir "$t/chart" >"$t/said" 2>&1; then
+  echo "@failed: $(tr '\n' ' ' <"$t/said")"; exit 0
+fi
+cd "$t/chart" || exit 1
+for inner in $(find . -path '*/charts/*.tgz'); do tar -xzf "$inner" -C "$(dirname "$inner")"; done
+find . -type f | grep -E '^\./[^/]+(/charts/[^/]+)*/(values|Chart)\.yaml$' | while read -r f; do
+  echo "@file $f: $(%FILE%)"
+done
+"""
+# Kind and name of each workload in a manifest: a top-level kind, and the first name two spaces below metadata.
+_WORKLOADS = (
+    r"/^---/{kind=\"\"; inside=0} /^kind:/{kind=$2} /^metadata:/{inside=1; next} /^[^ ]/{inside=0} "
+    r"inside && /^  name:/{gsub(/[\"\047]/, \"\", $2); if (kind ~ /^(Deployment|DaemonSet|StatefulSet)$/) "
+    r"print kind, $2; inside=0}"
+).replace(r"\"", '"')
+_ALL = (
+    "{{.Release.Chart.Metadata.Name}}|{{.Release.Chart.Metadata.Version}}|{{.Release.Info.Status}}\n"
+    "{{.Release.Info.Description}}\n@@@notes\n{{.Release.Info.Notes}}\n@@@manifest\n{{.Release.Manifest}}"
+)
+_CRASHED = (
+    "{{range .items}}{{$pod := .metadata.name}}{{range .status.containerStatuses}}{{if .state.waiting}}"
+    '{{if eq .state.waiting.reason "CrashLoopBackOff"}}{{$pod}} {{.name}}{{"\\n"}}{{end}}{{end}}{{end}}{{end}}'
+)
+
+
+def script(*, release: str, namespace: str, chart: str, version: str, repository: str, values: dict[str, Any]) -> str:
+    """The question. `values` are compared there as text, which decides only whether the chart is looked at."""
+    words = {
+        "ALL": _ALL,
+        "WORKLOADS": _WORKLOADS,
+        "CRASHED": _CRASHED,
+        "PACKED": pack('cat "$t/$part"'),
+        "FILE": pack('cat "$f"'),
+        "HELM": PATH,
+        "NAMESPACE": shlex.quote(namespace),
+        "RELEASE": shlex.quote(release),
+        "REPOSITORY": shlex.quote(repository),
+        "CHART": shlex.quote(chart),
+        "VERSION": version,
+        "VALUES": shlex.quote(_as_helm_prints(values)),
+    }
+    text = _SCRIPT
+    for word, value in words.items():
+        text = text.replace(f"%{word}%", value)
+    return text
+
+
+def _as_helm_prints(values: dict[str, Any]) -> str:
+    """JSON as Go writes it: sorted, without spaces, and with HTML's characters escaped."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
