@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import hoststate, identity, mirror, network, sitefolder, state
+from pic4ser_lib.lab import gpus, hoststate, identity, mirror, network, nfs, sitefolder, state
 from pic4ser_lib.lab.nodes import MIRROR, NodeSpec, until
 from pic4ser_lib.lab.podman import Container, ContainerNode, podman
 from pic4ser_lib.progress import Progress
@@ -91,11 +91,23 @@ def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[Co
             image=made.node_image,
             folder=home / "nodes" / node.name,
             lab=str(home),
-            plain=identity.plain(node, nodes, user_key=user_key, apt_key=made.apt_key.read_text(), host_key=own[node]),
+            plain=identity.plain(
+                node,
+                nodes,
+                user_key=user_key,
+                apt_key=made.apt_key.read_text(),
+                host_key=own[node],
+                more=_hardware(node, made.stand_ins),
+            ),
             modules=modules,
         )
         for node in nodes
     ]
+
+
+def _hardware(node: NodeSpec, stand_ins: Path | None) -> tuple[identity.File, ...]:
+    shared = nfs.files(node, program=stand_ins / "nfs") if stand_ins else ()
+    return (*gpus.files(node), *shared)
 
 
 @dataclass(frozen=True)
