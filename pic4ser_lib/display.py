@@ -143,7 +143,11 @@ def stand_ins_html(stand_ins: Iterable[Any]) -> str:
         f"does not prove {html.escape(str(s.does_not_prove))}</li>"
         for s in stand_ins
     )
-    return f"<p>Stand-ins:</p><ul>{items}</ul>" if items else ""
+    if not items:
+        return ""
+    count = items.count("<li>")
+    head = f"{count} stand-in{'s' if count > 1 else ''}: what a rehearsal here does not prove"
+    return f"<details><summary>{head}</summary><ul>{items}</ul></details>"
 
 
 # ---------------------------------------------------------------------------------------------- text

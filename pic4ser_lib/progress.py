@@ -50,7 +50,13 @@ class Progress:
             with self._lock:
                 busy = sorted(self._doing.items())
             for node, (doing, since) in busy:
-                self._write(f"{node}: {doing} ({time.monotonic() - since:.0f} s)")
+                self._write(f"{node}: {_short(doing)} ({time.monotonic() - since:.0f} s)")
+
+
+def _short(doing: str) -> str:
+    """A wait is told again in full, since what is missing matters; a command was shown when it began."""
+    step, _, what = doing.partition(": ")
+    return doing if not what or what.startswith("waits for") else f"{step}: still at it"
 
 
 def _to_stderr(line: str) -> None:

@@ -158,6 +158,8 @@ class _Reader:
         trap = _trap(node) if plain else ""
         if trap:
             return self._complain(node, key, node.value, trap)
+        if node.style == ">":
+            return node.value.replace("\a", "")  # ruamel keeps where a folded line was broken
         return _plain_value(_kind(node), node.value) if plain else node.value
 
     def _complain(self, node: Node, key: Key, text: str, allowed: str) -> None:

@@ -139,3 +139,7 @@ def test_what_is_laid_over_is_placed_in_its_own_file() -> None:
         ("local.yaml", 2),
     ]
     assert whole.place(("workers", 1)).file == "local.yaml"
+
+
+def test_a_folded_text_is_one_line() -> None:
+    assert parse("title: >-\n  a long\n  title\n", file="cluster.yaml").values == {"title": "a long title"}
