@@ -12,9 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pic4ser_lib.binding import bind
-    from pic4ser_lib.operations import containerd, flannel, kernel, kubeadm, packages, preflight, services, swap, taints
+    from pic4ser_lib.operations import (
+        charts,
+        containerd,
+        flannel,
+        kernel,
+        kubeadm,
+        packages,
+        preflight,
+        services,
+        storage,
+        swap,
+        taints,
+        training_operator,
+    )
 
 _MODULES = {
+    "charts": "pic4ser_lib.operations.charts",
     "containerd": "pic4ser_lib.operations.containerd",
     "flannel": "pic4ser_lib.operations.flannel",
     "kernel": "pic4ser_lib.operations.kernel",
@@ -22,12 +36,15 @@ _MODULES = {
     "packages": "pic4ser_lib.operations.packages",
     "preflight": "pic4ser_lib.operations.preflight",
     "services": "pic4ser_lib.operations.services",
+    "storage": "pic4ser_lib.operations.storage",
     "swap": "pic4ser_lib.operations.swap",
     "taints": "pic4ser_lib.operations.taints",
+    "training_operator": "pic4ser_lib.operations.training_operator",
 }
 
 __all__ = [
     "bind",
+    "charts",
     "containerd",
     "flannel",
     "kernel",
@@ -35,8 +52,10 @@ __all__ = [
     "packages",
     "preflight",
     "services",
+    "storage",
     "swap",
     "taints",
+    "training_operator",
 ]
 
 

@@ -112,7 +112,7 @@ class ExportReachable(Look):
             yield f"Try it by hand: mount -t nfs {self.server}:{self.path} /mnt; and look {there}: exportfs -v."
         elif not seen.writable:
             yield (
-                "The server takes this node's root for nobody (root_squash), or exports read-only: each claim would stay "
+                "The server takes this node's root for nobody (root_squash), or exports read-only: claims would stay "
                 f"Pending. {there.capitalize()}: export it rw,no_root_squash to the nodes, or chmod 0777 {self.path}."
             )
 
