@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pic4ser_lib.cluster import pods
+from pic4ser_lib.cluster import claims, pods
 from pic4ser_lib.errors import DeadlinePassed, PicError, StepFailed
 from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read
 
@@ -18,6 +18,7 @@ _TAIL = 12
 _LABELS = {"app.kubernetes.io/managed-by": "pic4ser", "pod-security.kubernetes.io/enforce": "baseline"}
 
 _THE_NAMESPACE = Read("v1", "Namespace", NAMESPACE)
+_CLAIMS = Read("v1", "PersistentVolumeClaim", namespace=NAMESPACE)
 _PODS, _EVENTS = Read("v1", "Pod", namespace=NAMESPACE), Read("v1", "Event", namespace=NAMESPACE)
 
 
@@ -101,9 +102,11 @@ class _Run:
                 raise self._failed("; ".join(map(self._with_log, lost)))
             if not open_pods and len(seen) == len(names):
                 return
-            waiting = "; ".join(map(str, open_pods)) or "pods that are not there yet"
+            unbound = self._unbound()
+            waiting = "; ".join([*unbound, *map(str, open_pods)]) or "pods that are not there yet"
             if self.clock.now() >= self.deadline:
-                raise self._failed(f"after {self.proof.within:.0f} s: {'; '.join(map(self._with_log, open_pods))}")
+                seen_last = "; ".join([*unbound, *map(self._with_log, open_pods)])
+                raise self._failed(f"after {self.proof.within:.0f} s: {seen_last}")
             self.tell(f"{self.proof.name}: waits for pods to be {state}: {waiting}")
             self.clock.sleep(_POLL)
 
@@ -157,6 +160,13 @@ class _Run:
     def _pods(self, names: set[str]) -> list[pods.Pod]:
         found, events = self.api.ask([_PODS, _EVENTS])
         return [pods.seen(pod, events) for pod in found if pod["metadata"]["name"] in names]
+
+    def _unbound(self) -> list[str]:
+        """The proof's claims that are not bound: usually the reason why its pods do not start."""
+        if not any(o["kind"] == "PersistentVolumeClaim" for o in self.proof.objects):
+            return []
+        found, events = self.api.ask([_CLAIMS, _EVENTS])
+        return [why for claim in found if (why := claims.missing(claim, events))]
 
     def _with_log(self, pod: pods.Pod) -> str:
         log = self.api.log(NAMESPACE, pod.name)

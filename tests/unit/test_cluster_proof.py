@@ -66,6 +66,8 @@ class Cluster:
             return self.events
         if question.kind == "Pod":
             return [self._played(obj) for (kind, _), obj in self.held.items() if kind == "Pod"]
+        if question.kind == "PersistentVolumeClaim":
+            return [obj for (kind, _), obj in self.held.items() if kind == question.kind]
         if question.kind == "ServiceAccount":
             return {"metadata": {"name": "default"}}
         return self.held.get((question.kind, question.name))
@@ -197,3 +199,23 @@ def test_an_api_that_fails_while_cleaning_up_does_not_hide_the_cause() -> None:
 
 def test_a_pod_that_runs_is_not_explained_away() -> None:
     assert str(pods.seen({**pod("client"), "status": RUNNING})) == "client on kitt: Running"
+
+
+def test_a_claim_that_stays_pending_is_named_with_its_reason() -> None:
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    about = {"kind": "PersistentVolumeClaim", "name": "data"}
+    said = [("ExternalProvisioning", "waiting", "08:00"), ("ProvisioningFailed", "mkdir: permission denied", "08:01")]
+    events = [{"involvedObject": about, "reason": r, "message": m, "lastTimestamp": t} for r, m, t in said]
+    cluster = Cluster({"client": [UNSCHEDULABLE]}, events=events)
+    with pytest.raises(StepFailed) as caught:
+        run(cluster, a_proof(objects=(claim,)))
+    assert "claim data: Pending (ProvisioningFailed: mkdir: permission denied); client" in caught.value.seen
+    assert cluster.held == {}
+
+
+def test_a_claim_that_is_bound_is_not_waited_for() -> None:
+    claim = {"kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "status": {"phase": "Bound"}}
+    cluster = Cluster({"client": [PENDING, DONE]}, {"client": "all 3 reached"})
+    told: list[str] = []
+    run(cluster, a_proof(objects=(claim,)), told)
+    assert not [line for line in told if "claim" in line]

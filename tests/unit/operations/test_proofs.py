@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pic4ser_lib.operations import flannel, taints
+from pic4ser_lib.operations import flannel, storage, taints
 from pic4ser_lib.steps import Proof
 
 
@@ -24,6 +24,7 @@ def a_site(*workers: str, pods_on_control_planes: bool = True) -> Any:
 PROOFS = {
     "network": flannel.network_proof(a_site("rover")),
     "scheduled": taints.scheduling_proof(a_site("rover")),
+    "claim": storage.claim_proof(a_site("rover")),
     "turned away": taints.scheduling_proof(a_site("rover", pods_on_control_planes=False)),
 }
 
@@ -76,3 +77,19 @@ def test_a_scheduled_pod_tolerates_nothing_and_goes_to_one_control_plane() -> No
 
 def test_without_workers_nobody_can_be_turned_away_to() -> None:
     assert taints.scheduling_proof(a_site(pods_on_control_planes=False)).pods == ()
+
+
+def test_what_one_node_wrote_every_other_node_has_to_read() -> None:
+    proof = PROOFS["claim"]
+    assert proof.expects == {
+        "reader-kitt-lab-internal": "written on bonnie", "reader-rover": "written on bonnie",
+    }  # fmt: skip
+    assert [obj["kind"] for obj in proof.objects] == ["PersistentVolumeClaim", "Pod"]
+    assert "storageClassName" not in proof.objects[0]["spec"]
+    assert all("nodeName" not in pod["spec"] for pod in pods_of(proof))
+
+
+def test_a_site_of_one_node_reads_its_own_claim() -> None:
+    site = a_site()
+    site.nodes = site.nodes[:1]
+    assert list(storage.claim_proof(site).expects) == ["reader-bonnie"]
