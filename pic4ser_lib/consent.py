@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SOCKET = "PIC4SER_ASK"
 """The environment's name for the path of the socket that answers."""
 
+CONSENT = "PIC4SER_CONSENT"
+"""The environment's name for the id of the run that was agreed to before its kernels were started."""
+
 _ANSWERS_WITHIN = 30.0
 _LONGEST = 4096
 _one_question = threading.Lock()
@@ -90,6 +93,26 @@ def answers(given: Mapping[str, str]) -> Iterator[Path | None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def agreed(run_id: str) -> bool:
+    """Whether somebody who saw the plan of this run has said yes before this kernel was started."""
+    return bool(run_id) and os.environ.get(CONSENT) == run_id
+
+
+def confirm(question: str) -> str:
+    """What the person in front says to a question: "yes", "all" (yes to this notebook's other cells too) or "no".
+
+    Anything that is not yes or all is no. Raises ConsentMissing where nobody can be asked.
+    """
+    answer = _from_person(f"{question} [yes/all/no] ", echo=True)
+    if answer is None:
+        raise ConsentMissing(
+            needed="a yes to these changes: the site says `confirm: true`",
+            remedy="Start the run with `pic4ser run`, which shows the plan and asks, or step through in JupyterLab.",
+        )
+    said = answer.strip().lower()
+    return said if said in ("yes", "all") else "no"
+
+
 def _serve(server: socket.socket, given: Mapping[str, str]) -> None:
     while True:
         try:
@@ -121,13 +144,13 @@ def _from_run(path: str, node: str) -> str | None:
     return None if answer is None else str(answer)
 
 
-def _from_person(prompt: str) -> str | None:
-    """What is typed unseen; None if nobody is there: getpass would then read standard input, or wait for ever."""
+def _from_person(prompt: str, *, echo: bool = False) -> str | None:
+    """What is typed, unseen unless `echo`; None if nobody is there: getpass would read standard input, or wait."""
     kernel = getattr(_shell(), "kernel", None)
     if kernel is None and not _has_terminal():
         return None
     try:
-        return getpass.getpass(prompt)
+        return input(prompt) if echo else getpass.getpass(prompt)
     except Exception as error:
         if type(error).__name__ in ("StdinNotImplementedError", "EOFError"):
             return None
