@@ -48,7 +48,7 @@ def bind(site: str = "parameters/lab", node: str = "*", mode: str = "apply") -> 
 class Nodes:
     """Some nodes of a site, as one notebook works on them."""
 
-    kernel: Bound = field(repr=False)
+    bound: Bound = field(repr=False)
     members: tuple[Node, ...]
     serial: bool = False
     without: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Nodes:
     @property
     def site(self) -> Site:
         """The site's description."""
-        return self.kernel.site
+        return self.bound.site
 
     @property
     def first(self) -> Nodes:
@@ -91,7 +91,7 @@ class Nodes:
     @property
     def cluster(self) -> ClusterScope:
         """The cluster as a whole, through its API."""
-        return ClusterScope(self.kernel)
+        return ClusterScope(self.bound)
 
     def run(self, *wanted: Wanted) -> Table:
         """Bring the wanted states about on every node (or plan, or verify: the notebook's mode).
@@ -100,18 +100,18 @@ class Nodes:
         with all results when there is more than one node.
         """
         jobs = {node.name: steps for node in self.members if (steps := _for(node, wanted))}
-        self.kernel.remember(jobs)
-        return self.kernel.run(jobs, serial=self.serial)
+        self.bound.remember(jobs)
+        return self.bound.run(jobs, serial=self.serial)
 
     def verify(self) -> Table:
         """Ask again for every state this notebook wants, on every node and in the cluster; change nothing."""
-        return self.kernel.verify()
+        return self.bound.verify()
 
     def _only(self, keep: Callable[[Node], bool]) -> Nodes:
         return replace(self, members=tuple(filter(keep, self.members)))
 
     def _table(self) -> BindingTable:
-        return BindingTable(self.site, self.members, self.kernel.mode, self.without)
+        return BindingTable(self.site, self.members, self.bound.mode, self.without)
 
     def __repr__(self) -> str:
         return repr(self._table())
@@ -124,12 +124,12 @@ class Nodes:
 class ClusterScope:
     """Steps and proofs that concern the cluster and not one node."""
 
-    kernel: Bound
+    bound: Bound
 
     def run(self, *steps: Step) -> Table:
         """Bring the wanted states about, in order. Raises the first error."""
-        self.kernel.remember({CLUSTER: list(steps)})
-        return self.kernel.run({CLUSTER: list(steps)})
+        self.bound.remember({CLUSTER: list(steps)})
+        return self.bound.run({CLUSTER: list(steps)})
 
     def prove(self, proof: Proof, *, stands_on: Step) -> Table:
         """Show that it works by doing it, when something was changed in this notebook or a proof was asked for.
@@ -137,14 +137,14 @@ class ClusterScope:
         Otherwise only `stands_on`, the state that the proof depends on, is read again. What a proof creates is
         removed again whatever happens, and is not counted as a change. Raises StepFailed.
         """
-        self.kernel.remember({CLUSTER: [stands_on]})
-        table = self.kernel.run({CLUSTER: [stands_on]})
-        if self.kernel.mode is not Mode.APPLY or not self.kernel.must_prove:
+        self.bound.remember({CLUSTER: [stands_on]})
+        table = self.bound.run({CLUSTER: [stands_on]})
+        if self.bound.mode is not Mode.APPLY or not self.bound.must_prove:
             note = "not repeated: nothing was changed in this notebook"
             state = table.records[0]
             record = Record(CLUSTER, proof.name, proof.wanted, state.outcome, seen=state.seen, kind="proof", note=note)
-            return self.kernel.keep_all((record,))
-        return self.kernel.keep_all((self._proved(proof),))
+            return self.bound.keep_all((record,))
+        return self.bound.keep_all((self._proved(proof),))
 
     def open(self, forward: Forward) -> Table:
         """Bring a service of the cluster to a port of this machine for a while; the cell itself ends at once.
@@ -154,19 +154,19 @@ class ClusterScope:
         """
         from pic4ser_lib.cluster import Cluster
 
-        if self.kernel.mode is Mode.PLAN:
+        if self.bound.mode is Mode.PLAN:
             note = "opened when the notebook is run"
-            return self.kernel.keep_all(
+            return self.bound.keep_all(
                 (Record(CLUSTER, forward.name, forward.wanted, Outcome.UNKNOWN, kind="proof", note=note),)
             )
-        if former := self.kernel.opened.pop(forward.name, None):
+        if former := self.bound.opened.pop(forward.name, None):
             former.close()
-        made = self.kernel.opened[forward.name] = Cluster(self.kernel.ways.kubeconfig).forward(forward)
+        made = self.bound.opened[forward.name] = Cluster(self.bound.ways.kubeconfig).forward(forward)
         seen = f"{made.url} until {time.strftime('%H:%M', time.localtime(made.until))}"
-        return self.kernel.keep_all((Record(CLUSTER, forward.name, forward.wanted, Outcome.OK, seen, kind="proof"),))
+        return self.bound.keep_all((Record(CLUSTER, forward.name, forward.wanted, Outcome.OK, seen, kind="proof"),))
 
     def _proved(self, proof: Proof) -> Record:
-        cluster, started = self.kernel.ways.cluster(), time.monotonic()
+        cluster, started = self.bound.ways.cluster(), time.monotonic()
         assert cluster is not None, "stands_on has just been read from it"
         with Progress() as progress:
             evidence = cluster.prove(proof, tell=partial(progress.tell, CLUSTER))

@@ -170,7 +170,7 @@ class Bound:
         with self.cell:
             self._take_lock()
             yield
-            timer = threading.Timer(_LOCK_IDLE, self._let_go, (self.taken,))
+            timer = threading.Timer(_LOCK_IDLE, self.let_go, (self.taken,))
             timer.daemon = True
             timer.start()
 
@@ -184,10 +184,10 @@ class Bound:
             first = self.ways.hosts[self.site.first.name]
             self.lock = SiteLock(first, run_id=self.run_id, who=_who(), site=self.site.name).__enter__()
 
-    def _let_go(self, taken: int) -> None:
-        """Give the lock back, unless a cell has used it since."""
+    def let_go(self, taken: int = 0) -> None:
+        """Give the site's lock back; with `taken`, only if no cell has used it since."""
         with self.cell:
-            if self.lock is not None and self.taken == taken:
+            if self.lock is not None and taken in (0, self.taken):
                 self.lock.__exit__(None, None, None)
                 self.lock = None
 

@@ -33,10 +33,10 @@ def read(nodes: Nodes, *, minutes: float = 15.0, longest_gap: float = 5.0, end: 
     names = {node.name for node in nodes.members}
     expected = [Gpu(node.name, index) for node in nodes.members for index in range(node.gpus)]
     try:
-        source = through_api_server(nodes.kernel.ways.kubeconfig)
+        source = through_api_server(nodes.bound.ways.kubeconfig)
         seen = asked(source, seconds=minutes * 60, end=end, expected=expected, longest_gap=longest_gap)
     except ClusterError:
-        if nodes.kernel.mode is Mode.PLAN:
+        if nodes.bound.mode is Mode.PLAN:
             return Gpus(None, "Prometheus, which notebook 08 installs")
         raise
     return Gpus(seen.on(names))

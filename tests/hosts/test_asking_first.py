@@ -103,9 +103,11 @@ def agreed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_between_two_cells_nobody_else_changes_the_site(site: str, folder: str, host: Host, agreed: None) -> None:
-    bind(site).run(Written(f"{folder}/file"))
+    nodes = bind(site)
+    nodes.run(Written(f"{folder}/file"))
     with pytest.raises(SiteBusy, match=r"has been changing this site since"), SiteLock(host, run_id="r2", who="eva"):
         pass
+    nodes.bound.let_go()
 
 
 def test_after_its_last_cell_a_notebook_lets_others_go_on(
