@@ -43,7 +43,7 @@ def cells(site: str) -> dict[str, float]:
         began = time.perf_counter()
         exec(compile(source, f"cell {number}", "exec"), namespace)
         took[source] = time.perf_counter() - began
-    for host in namespace["nodes"].kernel.ways.hosts.values():
+    for host in namespace["nodes"].bound.ways.hosts.values():
         host.close()
     return {"seconds": sum(took.values()), "again": took["nodes.verify()"]}
 
