@@ -2,26 +2,19 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"math/big"
 	"strings"
 	"time"
-
-	admission "k8s.io/api/admissionregistration/v1"
-	core "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const years = 10 * 365 * 24 * time.Hour
@@ -46,73 +39,50 @@ func webhookCertificate(arguments []string) error {
 		return err
 	}
 	key := func(name string) string { return flags.Lookup(name).Value.String() }
-	config, err := rest.InClusterConfig()
+	api, err := inCluster()
 	if err != nil {
 		return err
 	}
-	client := kubernetes.NewForConfigOrDie(config)
-	secrets := client.CoreV1().Secrets(*namespace)
-	ctx := context.Background()
-	there, err := secrets.Get(ctx, *secret, meta.GetOptions{})
-	if errors.IsNotFound(err) && arguments[0] == "create" {
+	secrets := named("api", "v1", "namespaces", *namespace, "secrets")
+	var there struct{ Data map[string][]byte }
+	err = api.get(secrets+named(*secret), &there)
+	if errors.Is(err, errNotFound) && arguments[0] == "create" {
 		made, wrong := certificate(strings.Split(*host, ","))
 		if wrong != nil {
 			return wrong
 		}
-		data := map[string][]byte{key("ca-name"): made.authority, key("cert-name"): made.certificate, key("key-name"): made.key}
-		_, err = secrets.Create(ctx, &core.Secret{ObjectMeta: meta.ObjectMeta{Name: *secret}, Data: data}, meta.CreateOptions{})
 		log.Printf("secret %s/%s for %s", *namespace, *secret, *host)
-		return err
+		data := map[string][]byte{key("ca-name"): made.authority, key("cert-name"): made.certificate, key("key-name"): made.key}
+		return api.create(secrets, object{"apiVersion": "v1", "kind": "Secret", "metadata": object{"name": *secret}, "data": data})
 	}
 	if err != nil || arguments[0] == "create" {
 		return err
 	}
-	authority := there.Data[key("ca-name")]
-	if *mutating {
-		err = patchMutating(ctx, client, *webhook, authority, *policy)
-	}
-	if err == nil && *validating {
-		err = patchValidating(ctx, client, *webhook, authority, *policy)
+	for kind, wanted := range map[string]bool{"mutatingwebhookconfigurations": *mutating, "validatingwebhookconfigurations": *validating} {
+		if wanted && err == nil {
+			path := "/apis/admissionregistration.k8s.io/v1" + named(kind, *webhook)
+			err = trust(api, path, there.Data[key("ca-name")], *policy)
+		}
 	}
 	return err
 }
 
-func patchMutating(ctx context.Context, client kubernetes.Interface, name string, authority []byte, policy string) error {
-	configurations := client.AdmissionregistrationV1().MutatingWebhookConfigurations()
-	found, err := configurations.Get(ctx, name, meta.GetOptions{})
-	if err != nil {
+// Every webhook of the configuration is reached by who has a certificate of this authority.
+func trust(api *cluster, path string, authority []byte, policy string) error {
+	var found object
+	if err := api.get(path, &found); err != nil {
 		return err
 	}
-	for i := range found.Webhooks {
-		one := &found.Webhooks[i]
-		one.ClientConfig.CABundle = authority
-		one.FailurePolicy = chosen(policy, one.FailurePolicy)
+	webhooks, _ := found["webhooks"].([]any)
+	for _, one := range webhooks {
+		webhook, _ := one.(object)
+		config, _ := webhook["clientConfig"].(object)
+		config["caBundle"] = authority
+		if policy != "" {
+			webhook["failurePolicy"] = policy
+		}
 	}
-	_, err = configurations.Update(ctx, found, meta.UpdateOptions{})
-	return err
-}
-
-func patchValidating(ctx context.Context, client kubernetes.Interface, name string, authority []byte, policy string) error {
-	configurations := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
-	found, err := configurations.Get(ctx, name, meta.GetOptions{})
-	if err != nil {
-		return err
-	}
-	for i := range found.Webhooks {
-		one := &found.Webhooks[i]
-		one.ClientConfig.CABundle = authority
-		one.FailurePolicy = chosen(policy, one.FailurePolicy)
-	}
-	_, err = configurations.Update(ctx, found, meta.UpdateOptions{})
-	return err
-}
-
-func chosen(policy string, otherwise *admission.FailurePolicyType) *admission.FailurePolicyType {
-	if policy == "" {
-		return otherwise
-	}
-	asked := admission.FailurePolicyType(policy)
-	return &asked
+	return api.replace(path, found)
 }
 
 type issued struct{ authority, certificate, key []byte }

@@ -1,23 +1,13 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"os"
-	"reflect"
+	"slices"
 	"strings"
 	"time"
-
-	"k8s.io/apimachinery/pkg/api/errors"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const (
@@ -27,9 +17,16 @@ const (
 	hostsDriver  = "/host-usr/lib/pic4ser-gpu/gpus.csv"
 	lookAgain    = 2 * time.Second
 	featureEvery = 10 * time.Second
+	featureGroup = "apis/nfd.k8s-sigs.io/v1alpha1"
 )
 
-var featureResource = schema.GroupVersionResource{Group: "nfd.k8s-sigs.io", Version: "v1alpha1", Resource: "nodefeatures"}
+type nodeFeature struct {
+	Metadata struct {
+		Labels          map[string]string
+		ResourceVersion string
+	}
+	Spec struct{ Labels map[string]string }
+}
 
 // NFD's worker: says whether the machine has a PCI device of NVIDIA's. The lab's machines have none, so the driver's
 // file speaks for it.
@@ -69,23 +66,22 @@ func gpuLabels(found []gpu) map[string]string {
 		"cuda.runtime-version.minor": "0", "mig.capable": "false", "mig.strategy": "none", "mps.capable": "false", "vgpu.present": "false",
 		"gfd.timestamp": fmt.Sprint(time.Now().Unix()),
 	}
-	named := map[string]string{}
+	full := map[string]string{}
 	for name, value := range labels {
 		if name == "gpu.present" || (name == "gfd.timestamp" && setting("GFD_NO_TIMESTAMP", "false") == "true") {
 			continue // nobody in upstream's chart sets gpu.present either
 		}
-		named["nvidia.com/"+name] = value
+		full["nvidia.com/"+name] = value
 	}
-	return named
+	return full
 }
 
 // Keeps a NodeFeature object of this node as `labels` says it.
 func tell(namespace, name string, every time.Duration, labels func() (map[string]string, error)) error {
-	config, err := rest.InClusterConfig()
+	api, err := inCluster()
 	if err != nil {
 		return err
 	}
-	features := dynamic.NewForConfigOrDie(config).Resource(featureResource).Namespace(namespace)
 	var told map[string]string
 	for {
 		now, err := labels()
@@ -93,7 +89,7 @@ func tell(namespace, name string, every time.Duration, labels func() (map[string
 			return err
 		}
 		if !sameLabels(told, now) {
-			if err := write(features, name, now); err != nil {
+			if err := write(api, namespace, name, now); err != nil {
 				log.Printf("%s is not written yet: %v", name, err)
 				time.Sleep(lookAgain)
 				continue
@@ -105,28 +101,23 @@ func tell(namespace, name string, every time.Duration, labels func() (map[string
 	}
 }
 
-func write(features dynamic.ResourceInterface, name string, labels map[string]string) error {
-	wanted := map[string]any{}
-	for key, value := range labels {
-		wanted[key] = value
+func write(api *cluster, namespace, name string, labels map[string]string) error {
+	all := "/" + featureGroup + named("namespaces", namespace, "nodefeatures")
+	metadata := object{"name": name, "labels": object{nodeNameKey: os.Getenv("NODE_NAME")}}
+	feature := object{
+		"apiVersion": strings.TrimPrefix(featureGroup, "apis/"), "kind": "NodeFeature", "metadata": metadata,
+		"spec": object{"labels": labels, "features": object{}},
 	}
-	feature := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": featureResource.GroupVersion().String(), "kind": "NodeFeature",
-		"metadata": map[string]any{"name": name, "labels": map[string]any{nodeNameKey: os.Getenv("NODE_NAME")}},
-		"spec":     map[string]any{"labels": wanted, "features": map[string]any{}},
-	}}
-	ctx := context.Background()
-	there, err := features.Get(ctx, name, meta.GetOptions{})
-	if errors.IsNotFound(err) {
-		_, err = features.Create(ctx, feature, meta.CreateOptions{})
-		return err
+	var there nodeFeature
+	err := api.get(all+named(name), &there)
+	if errors.Is(err, errNotFound) {
+		return api.create(all, feature)
 	}
 	if err != nil {
 		return err
 	}
-	feature.SetResourceVersion(there.GetResourceVersion())
-	_, err = features.Update(ctx, feature, meta.UpdateOptions{})
-	return err
+	metadata["resourceVersion"] = there.Metadata.ResourceVersion
+	return api.replace(all+named(name), feature)
 }
 
 func sameLabels(a, b map[string]string) bool {
@@ -144,51 +135,57 @@ func sameLabels(a, b map[string]string) bool {
 
 // NFD's master: puts what all NodeFeatures say onto the nodes. With -prune: takes it off and ends.
 func nodeLabels(arguments []string) error {
-	config, err := rest.InClusterConfig()
+	api, err := inCluster()
 	if err != nil {
 		return err
 	}
-	client, features := kubernetes.NewForConfigOrDie(config), dynamic.NewForConfigOrDie(config).Resource(featureResource)
 	for _, argument := range arguments {
 		if strings.TrimLeft(argument, "-") == "prune" {
-			return labelNodes(client, map[string]map[string]string{})
+			return labelNodes(api, map[string]map[string]string{})
 		}
 	}
 	go answerHealth()
 	for ; ; time.Sleep(lookAgain) {
-		found, err := features.List(context.Background(), meta.ListOptions{})
-		if err != nil {
-			log.Printf("no NodeFeatures: %v", err)
-			continue
+		var found struct{ Items []nodeFeature }
+		err := api.get("/"+featureGroup+"/nodefeatures", &found)
+		if err == nil {
+			err = labelNodes(api, merged(found.Items))
 		}
-		if err := labelNodes(client, merged(found.Items)); err != nil {
+		if err != nil {
 			log.Print(err)
 		}
 	}
 }
 
-func merged(features []unstructured.Unstructured) map[string]map[string]string {
+func merged(features []nodeFeature) map[string]map[string]string {
 	wanted := map[string]map[string]string{}
 	for _, feature := range features {
-		node := feature.GetLabels()[nodeNameKey]
+		node := feature.Metadata.Labels[nodeNameKey]
 		if wanted[node] == nil {
 			wanted[node] = map[string]string{}
 		}
-		labels, _, _ := unstructured.NestedStringMap(feature.Object, "spec", "labels")
-		for key, value := range labels {
+		for key, value := range feature.Spec.Labels {
 			wanted[node][key] = value
 		}
 	}
 	return wanted
 }
 
-func labelNodes(client kubernetes.Interface, wanted map[string]map[string]string) error {
-	nodes, err := client.CoreV1().Nodes().List(context.Background(), meta.ListOptions{})
-	if err != nil {
+func labelNodes(api *cluster, wanted map[string]map[string]string) error {
+	var nodes struct {
+		Items []struct {
+			Metadata struct {
+				Name                string
+				Labels, Annotations map[string]string
+			}
+		}
+	}
+	if err := api.get("/api/v1/nodes", &nodes); err != nil {
 		return err
 	}
-	for _, node := range nodes.Items {
-		labels, names := map[string]any{}, []string{}
+	for _, item := range nodes.Items {
+		node := item.Metadata
+		labels, names := object{}, []string{}
 		for _, old := range strings.FieldsFunc(node.Annotations[ownedBy], func(r rune) bool { return r == ',' }) {
 			labels[old] = nil // null in a merge patch: away with it
 		}
@@ -199,24 +196,20 @@ func labelNodes(client kubernetes.Interface, wanted map[string]map[string]string
 		if alreadySo(node.Labels, labels) {
 			continue
 		}
-		patch, err := json.Marshal(map[string]any{"metadata": map[string]any{
-			"labels": labels, "annotations": map[string]any{ownedBy: strings.Join(names, ",")},
-		}})
-		if err != nil {
+		slices.Sort(names)
+		patch := object{"metadata": object{"labels": labels, "annotations": object{ownedBy: strings.Join(names, ",")}}}
+		if err := api.merge("/api/v1/nodes"+named(node.Name), patch); err != nil {
 			return err
-		}
-		if _, err := client.CoreV1().Nodes().Patch(context.Background(), node.Name, types.MergePatchType, patch, meta.PatchOptions{}); err != nil {
-			return fmt.Errorf("node %s: %w", node.Name, err)
 		}
 		log.Printf("node %s: %d labels", node.Name, len(names))
 	}
 	return nil
 }
 
-func alreadySo(seen map[string]string, wanted map[string]any) bool {
+func alreadySo(seen map[string]string, wanted object) bool {
 	for key, value := range wanted {
 		now, there := seen[key]
-		if value == nil && there || value != nil && !reflect.DeepEqual(now, value) {
+		if (value == nil && there) || (value != nil && now != value) {
 			return false
 		}
 	}

@@ -53,11 +53,11 @@ func grafana([]string) error {
 	return http.ListenAndServe(":"+port, mux)
 }
 
-type account struct{ User, Salt, Hash string }
+type administrator struct{ User, Salt, Hash string }
 
 type keeper struct {
 	data, dashboards string
-	admin            account
+	admin            administrator
 	token            string
 	lock             sync.Mutex
 }
@@ -72,7 +72,7 @@ func (k *keeper) open(user, password string) error {
 	if user == "" || password == "" {
 		return fmt.Errorf("GF_SECURITY_ADMIN_USER and GF_SECURITY_ADMIN_PASSWORD are needed at the first start")
 	}
-	k.admin = account{User: user, Salt: random()}
+	k.admin = administrator{User: user, Salt: random()}
 	k.admin.Hash = hashed(k.admin.Salt, password)
 	text, err := json.Marshal(k.admin)
 	if err != nil {

@@ -13,19 +13,18 @@ import (
 )
 
 var programs = map[string]func(arguments []string) error{
-	"nvidia-device-plugin":            devicePlugin,
-	"gpu-feature-discovery":           gpuFeatures,
-	"mps-control-daemon":              wait,
-	"nfd-worker":                      nodeFeatures,
-	"nfd-master":                      nodeLabels,
-	"nfd-gc":                          wait,
-	"dcgm-exporter":                   gpuMetrics,
-	"vectorAdd":                       vectorAdd,
-	"kube-webhook-certgen":            webhookCertificate,
-	"grafana":                         grafana,
-	"k8s-sidecar":                     sidecar,
-	"nfs-subdir-external-provisioner": provisioner,
-	"wait":                            wait,
+	"nvidia-device-plugin":  devicePlugin,
+	"gpu-feature-discovery": gpuFeatures,
+	"mps-control-daemon":    wait,
+	"nfd-worker":            nodeFeatures,
+	"nfd-master":            nodeLabels,
+	"nfd-gc":                wait,
+	"dcgm-exporter":         gpuMetrics,
+	"vectorAdd":             vectorAdd,
+	"kube-webhook-certgen":  webhookCertificate,
+	"grafana":               grafana,
+	"k8s-sidecar":           sidecar,
+	"wait":                  wait,
 }
 
 func main() {

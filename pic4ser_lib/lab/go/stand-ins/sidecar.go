@@ -1,30 +1,26 @@
 package main
 
 import (
-	"context"
 	"log"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 )
 
 const sidecarEvery = 3 * time.Second
 
 // Writes every key of the labelled ConfigMaps and Secrets into FOLDER, takes away what is gone, and tells REQ_URL.
 func sidecar([]string) error {
-	config, err := rest.InClusterConfig()
+	api, err := inCluster()
 	if err != nil {
 		return err
 	}
-	client, folder := kubernetes.NewForConfigOrDie(config), os.Getenv("FOLDER")
+	folder := os.Getenv("FOLDER")
 	selector := os.Getenv("LABEL")
 	if value := os.Getenv("LABEL_VALUE"); value != "" {
 		selector += "=" + value
@@ -35,7 +31,7 @@ func sidecar([]string) error {
 	go answerHealth()
 	written := map[string]string{}
 	for once := os.Getenv("METHOD") == "LIST"; ; time.Sleep(sidecarEvery) {
-		wanted, err := labelled(client, selector)
+		wanted, err := labelled(api, selector)
 		if err != nil {
 			log.Print(err)
 			continue
@@ -46,8 +42,8 @@ func sidecar([]string) error {
 			}
 			log.Printf("%s: %d files", folder, len(wanted))
 			written = wanted
-			if url := os.Getenv("REQ_URL"); url != "" && !once {
-				reload(url)
+			if address := os.Getenv("REQ_URL"); address != "" && !once {
+				reload(address)
 			}
 		}
 		if once {
@@ -57,13 +53,15 @@ func sidecar([]string) error {
 }
 
 // File name to content, of all namespaces that are asked for.
-func labelled(client kubernetes.Interface, selector string) (map[string]string, error) {
-	kind, ctx, options := setting("RESOURCE", "configmap"), context.Background(), meta.ListOptions{LabelSelector: selector}
-	wanted := map[string]string{}
-	for _, namespace := range namespaces() {
+func labelled(api *cluster, selector string) (map[string]string, error) {
+	kind, wanted := setting("RESOURCE", "configmap"), map[string]string{}
+	query := "?labelSelector=" + url.QueryEscape(selector)
+	for _, place := range places() {
 		if kind != "secret" {
-			found, err := client.CoreV1().ConfigMaps(namespace).List(ctx, options)
-			if err != nil {
+			var found struct {
+				Items []struct{ Data map[string]string }
+			}
+			if err := api.get(place+"/configmaps"+query, &found); err != nil {
 				return nil, err
 			}
 			for _, one := range found.Items {
@@ -71,8 +69,10 @@ func labelled(client kubernetes.Interface, selector string) (map[string]string, 
 			}
 		}
 		if kind != "configmap" {
-			found, err := client.CoreV1().Secrets(namespace).List(ctx, options)
-			if err != nil {
+			var found struct {
+				Items []struct{ Data map[string][]byte }
+			}
+			if err := api.get(place+"/secrets"+query, &found); err != nil {
 				return nil, err
 			}
 			for _, one := range found.Items {
@@ -85,16 +85,21 @@ func labelled(client kubernetes.Interface, selector string) (map[string]string, 
 	return wanted, nil
 }
 
-func namespaces() []string {
-	switch asked := os.Getenv("NAMESPACE"); asked {
-	case "ALL":
-		return []string{meta.NamespaceAll}
-	case "":
-		own, _ := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-		return []string{string(own)}
-	default:
-		return strings.Split(asked, ",")
+// Where the API has the objects of every namespace that is asked for; without a word the pod's own.
+func places() []string {
+	asked := os.Getenv("NAMESPACE")
+	if asked == "ALL" {
+		return []string{"/api/v1"}
 	}
+	if asked == "" {
+		own, _ := os.ReadFile(account + "namespace")
+		asked = string(own)
+	}
+	var found []string
+	for _, namespace := range strings.Split(asked, ",") {
+		found = append(found, named("api", "v1", "namespaces", namespace))
+	}
+	return found
 }
 
 func replaceFiles(folder string, before, wanted map[string]string) error {
@@ -114,8 +119,8 @@ func replaceFiles(folder string, before, wanted map[string]string) error {
 	return nil
 }
 
-func reload(url string) {
-	request, err := http.NewRequest(setting("REQ_METHOD", "POST"), url, nil)
+func reload(address string) {
+	request, err := http.NewRequest(setting("REQ_METHOD", "POST"), address, nil)
 	if err != nil {
 		return
 	}

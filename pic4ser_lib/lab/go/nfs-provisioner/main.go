@@ -1,3 +1,4 @@
+// The rehearsal lab's NFS provisioner, made of the library that upstream's is made of.
 package main
 
 import (
@@ -20,16 +21,15 @@ const exportMount = "/persistentvolumes"
 
 // A folder of the NFS export for every claim, named <namespace>-<claim>-<volume> and open to everybody, as upstream's.
 // No leader election: upstream's locks an Endpoints object, and its chart allows nothing else; there is one replica.
-func provisioner([]string) error {
+func main() {
 	config, err := rest.InClusterConfig()
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
 	client := kubernetes.NewForConfigOrDie(config)
 	ctx := context.Background()
 	made := &nfsProvisioner{client: client, server: os.Getenv("NFS_SERVER"), path: os.Getenv("NFS_PATH")}
 	controller.NewProvisionController(ctx, client, os.Getenv("PROVISIONER_NAME"), made, controller.LeaderElection(false)).Run(ctx)
-	return nil
 }
 
 type nfsProvisioner struct {
