@@ -79,6 +79,15 @@ def test_every_step_of_the_notebooks_belongs_to_the_document_or_is_named_here() 
         "kubeadm.versions_agree",  # a look: one version everywhere
         "flannel.network_proof",  # a proof; the document trusts Ready
         "taints.scheduling_proof",  # a proof
+        "charts.repositories_added",  # at once, where the document adds each where it is used
+        "packages.installed",  # the NFS client, without which pods wait for ever
+        "storage.server_installed",  # the document has the server already
+        "storage.exported",
+        "storage.export_reachable",  # a look, before anything is installed
+        "storage.one_default_class",  # a look: two defaults are none
+        "storage.claim_proof",  # a proof
+        "training_operator.ready",  # the webhook, before a job is refused for want of it
+        "training_operator.accepts_jobs",  # a look, by a dry run
         "preflight.together",  # names, clocks and sources, before anything fails half-way
     }
     numbers = sorted({entry["notebook"] for entry in ENTRIES if not entry.get("planned")})

@@ -16,6 +16,13 @@ from pic4ser_lib.outputs import KEPT, stripped
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+NOT_YET_RUN: frozenset[str] = frozenset({
+    "05_helm", "06_default_storage", "10_training_operator",
+})  # fmt: skip
+"""Notebooks without outputs, because they wait for their first real run. Outputs come from nowhere else."""
+
+RUN = pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in NOT_YET_RUN], ids=lambda path: path.stem)
 LAB = {"site": "parameters/lab", "node": "*", "mode": "apply"}
 
 Cell = dict[str, Any]
@@ -128,13 +135,20 @@ def test_links_lead_to_files_that_are_there(path: Path) -> None:
     assert not [link for link in links if "://" not in link and not (path.parent / link.partition("#")[0]).exists()]
 
 
-@EACH
+@pytest.mark.parametrize("stem", sorted(NOT_YET_RUN))
+def test_a_notebook_that_waits_for_its_first_run_has_no_output(stem: str) -> None:
+    path = FOLDER / f"{stem}.ipynb"
+    assert not outputs(path)
+    assert {cell["execution_count"] for cell in cells(path, "code")} == {None}
+
+
+@RUN
 def test_every_code_cell_has_been_executed_in_order(path: Path) -> None:
     counts = [cell["execution_count"] for cell in cells(path, "code")]
     assert counts == list(range(1, len(counts) + 1))
 
 
-@EACH
+@RUN
 def test_every_code_cell_but_the_parameters_shows_something(path: Path) -> None:
     silent = [cell["id"] for cell in cells(path, "code") if not cell["outputs"] and not cell["metadata"].get("tags")]
     assert not silent
