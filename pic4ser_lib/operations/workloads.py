@@ -42,7 +42,8 @@ def why_not_ready(pod: Object, around: Around) -> str:
         return ""
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
-        return f"{scheduled.get('reason', 'not scheduled')}: {_one_line(scheduled.get('message', ''))}"
+        why = f"{scheduled.get('reason', 'not scheduled')}: {_one_line(scheduled.get('message', ''))}"
+        return "; ".join([why, *_about_claims(pod, around)])
     for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
         if why := _why_waiting(pod["metadata"]["name"], container, around):
             return why
@@ -80,6 +81,14 @@ def _why_waiting(pod: str, container: Object, around: Around) -> str:
         code = f"exit code {ended.get('exitCode', '?')}" + (f" ({ended['reason']})" if ended.get("reason") else "")
         return f"{reason}: {container.get('name')} ended with {code}" + (f", its log ends: {said}" if said else "")
     return f"{reason}: {message}" if message else reason
+
+
+def _about_claims(pod: Object, around: Around) -> Iterator[str]:
+    """What is said about the claims that a pod uses: one that is not bound keeps it from every node."""
+    for volume in pod.get("spec", {}).get("volumes", []):
+        claim = volume.get("persistentVolumeClaim", {}).get("claimName", "")
+        if claim and (why := _warned(claim, around)):
+            yield f"claim {claim}: {why}"
 
 
 def _warned(name: str, around: Around, *, prefix: bool = False) -> str:
