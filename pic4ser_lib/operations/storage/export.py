@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _LOOK = """
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-command -v mount.nfs >/dev/null || { echo "@lacking: nfs-common"; exit 0; }
+state=$(dpkg-query -W -f='${db:Status-Status}' nfs-common 2>/dev/null || true)
+[ "$state" = installed ] || { echo "@lacking: nfs-common"; exit 0; }
 address=$(getent ahostsv4 %SERVER% | awk 'NR == 1 {print $1}')
 echo "@address: $address"
 [ -n "$address" ] || exit 0
