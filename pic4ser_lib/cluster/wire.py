@@ -149,5 +149,8 @@ def refused(answer: Answer, name: str) -> ClusterError:
 _REMEDIES = {
     401: "The kubeconfig is of another cluster or has expired: run notebook 02 again, it makes a new one.",
     403: "The kubeconfig's user may not do that.",
-    409: "Somebody else owns or has just changed what we want to set: look at it, then run the cell again.",
+    409: (
+        "Somebody else set that field, or changes it now. If their value is wanted, put it into the site's folder; if "
+        "not, undo it where it came from, or delete the object where that is harmless. Then run the cell again."
+    ),
 }

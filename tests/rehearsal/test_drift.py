@@ -35,10 +35,9 @@ DRIFTS = (
     Drift("a hold is taken away", "kitt", "sudo apt-mark unhold kubelet", "01_setup_nodes"),
     Drift("kubectl forgets the cluster", "bonnie", "sudo rm /root/.kube/config", "02_install_kubernetes"),
     Drift(
-        "flannel's configuration is edited",
+        "flannel is deleted",
         "bonnie",
-        "sudo kubectl -n kube-flannel patch cm kube-flannel-cfg --type=merge -p "
-        """'{"data": {"net-conf.json": "{\\"Network\\": \\"10.99.0.0/16\\"}"}}'""",
+        "sudo kubectl -n kube-flannel delete ds kube-flannel-ds",
         "03_network_plugin",
     ),
     Drift(
