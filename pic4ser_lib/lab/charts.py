@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def recipe(known: Mapping[str, Recipe]) -> Recipe:
         crds = {chart: made[artifact] / "crds" for chart, artifact in _CRDS.items()}
         write([pack(STAND_INS / name, crds=crds.get(name)) for name in sorted(REPOSITORIES)], into)
 
-    inputs = {"recipe": 1, "files": _digests(STAND_INS), "repositories": REPOSITORIES}
+    inputs = {"recipe": 2, "files": _digests(STAND_INS), "repositories": REPOSITORIES}
     return Recipe(name="charts", inputs=inputs, make=make, needs=needs)
 
 
@@ -93,19 +94,36 @@ def read(folder: Path) -> list[Chart]:
 
 
 def pack(folder: Path, *, crds: Path | None = None) -> Chart:
-    """An unpacked chart as a tgz: same files, same bytes. `crds` is a folder of files that go to the chart's crds/."""
+    """An unpacked chart as a tgz: same files, same bytes. `crds` is a folder of files that go to the chart's crds/.
+
+    A release holds the whole chart in a Secret, which ends at 1 MiB: custom resources go in without their descriptions.
+    """
     files = {path.relative_to(folder).as_posix(): path for path in _files(folder)}
+    more: dict[str, bytes] = {}
     if crds is not None:
-        files |= {f"crds/{path.name}": path for path in _files(crds)}
-    told = _told(folder, files["Chart.yaml"].read_bytes())
+        more = {f"crds/{path.name}": without_descriptions(path.read_text()).encode() for path in _files(crds)}
+    told = _told(folder, (folder / "Chart.yaml").read_bytes())
+    contents = {name: path.read_bytes() for name, path in files.items()} | more
     packed_tar = io.BytesIO()
     with tarfile.open(fileobj=packed_tar, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name in sorted(files, key=lambda name: (name != "Chart.yaml", name)):
-            content = files[name].read_bytes()
+        for name, content in sorted(contents.items(), key=lambda item: (item[0] != "Chart.yaml", item[0])):
             entry = tarfile.TarInfo(f"{told['name']}/{name}")
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
     return Chart(told, gzip.compress(packed_tar.getvalue(), mtime=0))
+
+
+def without_descriptions(definition: str) -> str:
+    """A CustomResourceDefinition as controller-gen writes it, without the texts; a field named so stays."""
+    kept, dropped = [], -1
+    for line in definition.splitlines(keepends=True):
+        indent = len(line) - len(line.lstrip(" "))
+        if dropped >= 0 and (indent > dropped or not line.strip()):
+            continue
+        dropped = indent if re.match(r" *description: \S", line) else -1
+        if dropped < 0:
+            kept.append(line)
+    return "".join(kept)
 
 
 def packed(path: Path) -> Chart:

@@ -48,6 +48,27 @@ def test_custom_resources_from_elsewhere_go_to_the_charts_crds(tmp_path: Path) -
     assert f"{DCGM}/crds/probes.yaml" in _names(charts.pack(_chart(tmp_path / "a"), crds=tmp_path / "crds"))
 
 
+def test_only_texts_are_taken_from_a_custom_resource() -> None:
+    definition = """\
+properties:
+  a:
+    description: One line.
+    type: string
+  b:
+    description: |-
+      Many lines.
+
+        description: inside
+    type: string
+  description:
+    description: "A field of that name
+      goes on."
+    type: string
+"""
+    left = YAML(typ="safe").load(charts.without_descriptions(definition))
+    assert left == {"properties": {name: {"type": "string"} for name in ("a", "b", "description")}}
+
+
 def test_the_index_names_file_and_digest_of_every_version(tmp_path: Path) -> None:
     made = [charts.pack(_chart(tmp_path / version, version=version)) for version in ("4.8.2", "4.8.3")]
     charts.write(made, tmp_path / "mirror")

@@ -26,7 +26,7 @@ func vectorAdd([]string) error {
 	}
 	fmt.Println("Copy output data from the CUDA device to the host memory")
 	for i := range sum {
-		if difference := sum[i] - a[i] - b[i]; difference > 1e-5 || difference < -1e-5 {
+		if difference := a[i] + b[i] - sum[i]; difference > 1e-5 || difference < -1e-5 {
 			return fmt.Errorf("Result verification failed at element %d!", i)
 		}
 	}
