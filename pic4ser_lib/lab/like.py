@@ -83,11 +83,22 @@ def taken_from(site: Site) -> dict[str, Any]:
             if version and name not in OWN_VERSIONS
         },
         "pods_on_control_planes": site.pods_on_control_planes,
+        "storage": _storage(site),
     }
     ranges = {"pod_cidr": site.network.pod_cidr, "service_cidr": site.network.service_cidr}
     if not any(ip_network(cidr).overlaps(SUBNET) for cidr in map(str, ranges.values())):
         taken["network"] = {name: str(cidr) for name, cidr in ranges.items()}
     return taken
+
+
+def _storage(site: Site) -> dict[str, str]:
+    # The lab's own server plays the site's: on the node that has it, else on the last control plane.
+    told = site.storage
+    asked = {told.node, told.server} if told else set()
+    has_it = (number for number, node in enumerate(site.nodes) if {node.name, node.address} & asked)
+    number = next(has_it, len(site.control_planes) - 1)
+    server = {"server": str(IPv4Address(FIRST_NODE_ADDRESS) + number)}
+    return server | ({"path": told.path} if told else {})
 
 
 def _cluster(site: Site) -> str:

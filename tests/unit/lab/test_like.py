@@ -44,6 +44,16 @@ def test_a_completed_folder_is_a_site_that_loads(tmp_path: Path) -> None:
     assert site.stand_ins
 
 
+def test_some_node_of_the_lab_plays_the_sites_nfs_server() -> None:
+    real = load(REAL)
+    assert [spec.exports for spec in sitefolder.nodes_of(like(real))] == ["", "/export/kubernetes"]
+    alone = _with(real, nodes=real.nodes[:1])
+    assert [spec.exports for spec in sitefolder.nodes_of(like(alone))] == ["/export/kubernetes"]
+    assert real.storage
+    first = _with(real, storage=real.storage.model_copy(update={"server": real.first.address, "path": "/srv"}))
+    assert [spec.exports for spec in sitefolder.nodes_of(like(first))] == ["/srv", ""]
+
+
 def test_written_again_it_forgets_nodes_that_the_site_lost() -> None:
     folder = like(REAL)
     (folder / "nodes" / "gone.yaml").write_text("address: 10.83.17.14\n")
