@@ -24,6 +24,8 @@ from pic4ser_lib.steps import Action, Decision, Later, Refused, Run, Settling, S
 if TYPE_CHECKING:
     from pic4ser_lib.site import Site
 
+# The chart comes from its repository's URL: of the repositories that were added, helm would want the caches as well.
+_ENVIRONMENT = f"{ENVIRONMENT} HELM_REPOSITORY_CONFIG=/dev/null"
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 
 
@@ -176,7 +178,7 @@ class Released(Step):
         return self._helm(shlex.join(words), stdin=_as_yaml(self.values), before=before)
 
     def _helm(self, words: str, *, stdin: str = "", before: str | None = None) -> Run:
-        return Run(f"{ENVIRONMENT} {PATH} {words}", stdin=stdin, before=before, on=self.first, timeout=900)
+        return Run(f"{_ENVIRONMENT} {PATH} {words}", stdin=stdin, before=before, on=self.first, timeout=900)
 
     def _others(self, releases: Sequence[dict[str, Any]]) -> list[str]:
         """Releases of the same chart under other names; what was uninstalled and kept is none."""
