@@ -17,9 +17,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-NOT_YET_RUN: frozenset[str] = frozenset({
-    "05_helm", "06_default_storage", "10_training_operator",
-})  # fmt: skip
+NOT_YET_RUN: frozenset[str] = frozenset()
 """Notebooks without outputs, because they wait for their first real run. Outputs come from nowhere else."""
 
 RUN = pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in NOT_YET_RUN], ids=lambda path: path.stem)

@@ -83,7 +83,7 @@ class Released(Step):
     @property
     def wanted(self) -> str:  # type: ignore[override]
         """With chart and version."""
-        return f"{self.chart} {self.version} is installed as the site wants it, and its pods are ready"
+        return f"{self.chart} {self.version} runs with the site's values"
 
     def probe(self) -> Shell:
         """The release, its workloads, and the chart itself when the release is not as wanted."""
