@@ -7,9 +7,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What the lab needs from the system: nodes (podman, runc), artifacts (the rest); tcpdump watches that nothing leaves.
+# What the lab needs from the system: nodes (podman, runc), artifacts (the rest). tcpdump watches that nothing leaves,
+# chromium makes pictures of figures and steps through JupyterLab.
 PACKAGES := podman runc netavark mmdebstrap skopeo gnupg kmod iproute2 iptables openssh-client tcpdump \
-            gcc libc6-dev python3-venv ca-certificates curl git util-linux debian-archive-keyring
+            gcc libc6-dev python3-venv ca-certificates curl git util-linux debian-archive-keyring chromium
+
+# JupyterLab asks nobody for news: the machines it is used on may have no way out.
+QUIET := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
 
 LAB := $(SUDO) $(BIN)/pic4ser lab
 TEST := $(SUDO) $(BIN)/python -m pytest
@@ -59,6 +63,7 @@ $(VENV)/.ready: pyproject.toml requirements.lock requirements-go.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements.lock
 	$(BIN)/pip install -q --no-deps -e .
+	@mkdir -p $(VENV)/share/jupyter/lab/settings && echo '$(QUIET)' >$(VENV)/share/jupyter/lab/settings/overrides.json
 	@$(BIN)/python -c 'from pic4ser_lib.lab import golang, pins; golang.toolchain(pins.load().golang["go"])' 2>/dev/null || \
 	  $(BIN)/pip install -q --require-hashes -r requirements-go.lock
 	touch $@

@@ -7,6 +7,7 @@ import getpass
 import itertools
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pic4ser_lib import engine
 from pic4ser_lib.consent import agreed, confirm
 from pic4ser_lib.display import Table
-from pic4ser_lib.errors import ConsentMissing, GroupFailed, PicError
+from pic4ser_lib.errors import ConsentMissing, GroupFailed, PicError, SiteBusy
 from pic4ser_lib.journal import Journal, register_secret
 from pic4ser_lib.ports import CLUSTER, Ways, state_folder
 from pic4ser_lib.progress import Progress
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Keep = Callable[[Record], None]
 _WOULD_CHANGE = (Outcome.PLANNED, Outcome.UNKNOWN)
-_LOCK_IDLE = 20.0
+_LOCK_IDLE = 10.0
 _numbers = itertools.count(1)  # one journal for each time this process binds
 _THIS_PROCESS = uuid.uuid4().hex  # a cell that binds again is the same run, and not kept out by itself
 
@@ -97,6 +98,7 @@ class Bound:
             jobs.setdefault(name, []).append(step)
         table = self.run(jobs, mode=Mode.PLAN if self.mode is Mode.PLAN else Mode.VERIFY)
         self.journal.write({"event": "end", "ok": True})
+        self.let_go()
         return table
 
     def keep_all(self, records: tuple[Record, ...]) -> Table:
@@ -159,7 +161,7 @@ class Bound:
 
     @contextlib.contextmanager
     def _locked(self, mode: Mode) -> Iterator[None]:
-        """A cell that may change something holds the site's lock, and lets go when no other follows within 20 s.
+        """A cell that may change something holds the site's lock, and lets go when no other follows within 10 s.
 
         So the next notebook, another kernel in JupyterLab, need not wait for this one to be shut down; and the cells
         of one notebook share one lock. The kernels of a run come under their parent's.
@@ -169,10 +171,12 @@ class Bound:
             return
         with self.cell:
             self._take_lock()
-            yield
-            timer = threading.Timer(_LOCK_IDLE, self.let_go, (self.taken,))
-            timer.daemon = True
-            timer.start()
+            try:
+                yield
+            finally:
+                timer = threading.Timer(_LOCK_IDLE, self.let_go, (self.taken,))
+                timer.daemon = True
+                timer.start()
 
     def _take_lock(self) -> None:
         from pic4ser_lib.host import SiteLock
@@ -180,9 +184,16 @@ class Bound:
         self.taken += 1
         if self.lock is not None and self.lock.lost:
             self.lock = None  # the line broke: whoever came since is asked again
-        if self.lock is None:
-            first = self.ways.hosts[self.site.first.name]
-            self.lock = SiteLock(first, run_id=self.run_id, who=_who(), site=self.site.name).__enter__()
+        first, patience = self.ways.hosts[self.site.first.name], time.monotonic() + _LOCK_IDLE + 5
+        while self.lock is None:
+            try:
+                self.lock = SiteLock(first, run_id=self.run_id, who=_who(), site=self.site.name).__enter__()
+            except SiteBusy as busy:
+                # Perhaps the notebook that this person left a moment ago; anybody else is not waited for.
+                if busy.who != _who() or time.monotonic() > patience:
+                    raise
+                print("waits for another notebook of yours to let go of this site", file=sys.stderr, flush=True)
+                time.sleep(1.0)
 
     def let_go(self, taken: int = 0) -> None:
         """Give the site's lock back; with `taken`, only if no cell has used it since."""

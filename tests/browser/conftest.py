@@ -1,0 +1,121 @@
+"""JupyterLab in a real browser, on notebooks made for the purpose that work on one real node of the lab.
+
+The node is the lab's worker, as the only machine of a site of its own, so that nobody who works on the lab's cluster
+meanwhile is in the way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from playwright.sync_api import Page, sync_playwright
+
+from pic4ser_lib.lab import rehearsal
+from pic4ser_lib.site import Node, load
+
+ROOT = Path(__file__).parents[2]
+STEPS = (Path(__file__).parent / "steps_on_show.py").read_text()
+SITE = """\
+title: One machine
+control_planes: [rover]
+confirm: {confirm}
+endpoint: {{name: k8s-api.test.internal}}
+versions: {{kubernetes: 1.36.3, containerd: 2.4.2, flannel: 0.28.10}}
+ssh: {{user: {user}, key: "{key}", known_hosts: "{known_hosts}"}}
+"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of this folder need the lab."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.lab)
+
+
+@dataclass(frozen=True)
+class House:
+    """A folder as a user of JupyterLab has it: parameters/, notebooks/, and its server."""
+
+    path: Path
+    url: str
+
+    def notebook(self, name: str, *cells: str, site: str = "parameters/quiet") -> str:
+        """A notebook with a binding and these code cells; the address at which JupyterLab opens it alone."""
+        made = new_notebook()
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        made.metadata["language_info"] = {"name": "python"}  # without it JupyterLab asks which kernel to take
+        first = f"from steps_on_show import *\nfrom pic4ser_lib import bind\nnodes = bind({site!r})\nnodes"
+        made.cells = [new_markdown_cell(f"# {name}"), *(new_code_cell(cell) for cell in (first, *cells))]
+        nbformat.write(made, self.path / "notebooks" / f"{name}.ipynb")
+        return self.url.replace("/lab?", f"/lab/tree/notebooks/{name}.ipynb?reset&")
+
+
+@pytest.fixture(scope="session")
+def node() -> Node:
+    """The lab's worker, running."""
+    if not rehearsal.status().up:
+        rehearsal.up(ROOT / "parameters/lab", tell=lambda line: None)
+    return load(ROOT / "parameters/lab").workers[0]
+
+
+@pytest.fixture(scope="session")
+def house(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house with two sites, one that wants to be asked and one that does not, and a server that shows it."""
+    path = tmp_path_factory.mktemp("house")
+    (path / "notebooks").mkdir()
+    (path / "notebooks" / "steps_on_show.py").write_text(STEPS)
+    for name, confirm in (("quiet", "false"), ("asking", "true")):
+        place = path / "parameters" / name
+        (place / "nodes").mkdir(parents=True)
+        ssh = node.ssh
+        text = SITE.format(confirm=confirm, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts)
+        (place / "cluster.yaml").write_text(text)
+        (place / "nodes" / "rover.yaml").write_text(f"address: {node.address}\n")
+    words = ["lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--notebook-dir={path}"]
+    with (path / "server.log").open("w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyter", *words, "--ServerApp.terminals_enabled=False"],
+            env={**os.environ, "XDG_STATE_HOME": str(path / "state"), "JUPYTER_CONFIG_DIR": str(path / "config")},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield House(path, _address(path / "server.log", server))
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def page() -> Iterator[Page]:
+    """A window of Debian's Chromium."""
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.fail("chromium is missing: apt-get install chromium", pytrace=False)
+    with sync_playwright() as player:
+        window = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        yield window.new_page(viewport={"width": 1300, "height": 1000})
+        window.close()
+
+
+def _address(log: Path, server: subprocess.Popen[bytes]) -> str:
+    """Where the server listens, as it says itself; it has two minutes to start."""
+    for _ in range(1200):
+        if found := re.search(r"http://127\.0\.0\.1:\d+/lab\?token=\w+", log.read_text()):
+            return found[0]
+        try:
+            server.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}", pytrace=False)
