@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from pic4ser_lib.lab.rehearsal import Status
+    from pic4ser_lib.site import Site
 
 LAB = "parameters/lab"
 """The site that commands mean when they are not told: the safe one."""
@@ -25,18 +27,32 @@ def lab() -> None:
 @lab.command()
 @click.argument("site", default=LAB, required=False)
 @click.option("--like", default="", metavar="SITE", help="Write a lab's folder like this site's, and boot that one.")
-def up(site: str, like: str) -> int:
-    """Boot the lab's machines, or find them as they are.
+@click.option(
+    "--charts",
+    default=None,
+    metavar="DIR",
+    type=click.Path(path_type=Path, resolve_path=True),
+    help="Serve the upstream charts in this folder (.tgz or unpacked) in place of the stand-ins of their names.",
+)
+@click.option("--wait", is_flag=True, help="Return only when the lab serves what every notebook needs.")
+def up(site: str, like: str, charts: Path | None, wait: bool) -> int:
+    """Boot the lab's machines, or find them as they are; what the later notebooks need is built meanwhile.
 
-    Example: pic4ser lab up --like parameters/pic4ser
+    Example: pic4ser lab up --like parameters/pic4ser --charts ~/charts
     """
+    from pic4ser_lib.lab import charts as chart_files
     from pic4ser_lib.lab import rehearsal
     from pic4ser_lib.lab.like import like as made_like
 
+    if charts is not None:
+        chart_files.read(charts)  # what cannot be served is refused before anything starts
     if like:
         site = str(made_like(like))
         click.echo(f"Written: {site}")
-    now = rehearsal.up(site, tell=_progress)
+    now = rehearsal.up(site, tell=_progress, charts=charts)
+    if wait:
+        rehearsal.wait("99", tell=_progress)
+        now = rehearsal.status()
     click.echo("\n".join([*_lines(now), f"Next: pic4ser run {site}"]))
     return 0 if now.up else 1
 
@@ -92,9 +108,26 @@ def lab_runs(site: Path) -> None:
         raise LabError(what="use it", seen=f"not running: {missing or 'its network'}", remedy="Run: pic4ser lab up")
 
 
+def lab_ready(site: Site) -> Callable[[str], str]:
+    """What waits before a notebook until the lab serves what that needs, and says why it never will (else "")."""
+    from pic4ser_lib.errors import PicError
+    from pic4ser_lib.lab import rehearsal
+
+    def ready(notebook: str) -> str:
+        try:
+            rehearsal.wait(notebook, tell=_progress)
+        except PicError as error:
+            return f"{notebook} cannot begin: {error}"
+        return ""
+
+    ours = site.valid_on and str(site.path) in rehearsal.status().sites
+    return ready if ours else lambda notebook: ""
+
+
 def _lines(now: Status) -> list[str]:
     machines = (*now.nodes, now.mirror)
-    return [f"{m.name:<12}  {m.state:<8}  {m.address:<12}  {m.memory_bytes / 2**20:,.0f} MB" for m in machines]
+    running = [f"{m.name:<12}  {m.state:<8}  {m.address:<12}  {m.memory_bytes / 2**20:,.0f} MB" for m in machines]
+    return [*running, *(f"{stage:<12}  {word}" for stage, word in now.stages)]
 
 
 def _progress(line: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pic4ser_lib.cli.lab import LAB, lab_runs
+from pic4ser_lib.cli.lab import LAB, lab_ready, lab_runs
 
 if TYPE_CHECKING:
     from pic4ser_lib.runbook.notebook import Notebook
@@ -125,7 +125,7 @@ def _batch(
         grid.shown([node.name for node in site.nodes]) as tell,
     ):
         return walk.run(site, notebooks=notebooks, mode=Mode(mode), out=walk.runs_of(site), node=asked.node,
-                           prove=prove, ask=ask, run_id=run_id, tell=tell)  # fmt: skip
+                           prove=prove, ask=ask, run_id=run_id, tell=tell, ready=lab_ready(site))  # fmt: skip
 
 
 @contextmanager

@@ -11,17 +11,19 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pic4ser_lib.consent import SOCKET
+from pic4ser_lib.consent import CONSENT, SOCKET
 from pic4ser_lib.runbook.batch import Launch, Standing, State, Tell, go
 from pic4ser_lib.runbook.notebook import Notebook
 from pic4ser_lib.site import Site
 from pic4ser_lib.steps import Mode
+
+Ready = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,13 @@ def run(
     ask: Path | None = None,
     run_id: str = "",
     tell: Tell = lambda standings: None,
+    ready: Ready = lambda notebook: "",
 ) -> RunResult:
     """Run notebooks against a site and leave their traces in a new folder under `out`.
 
     `node` narrows the steps on nodes to one ("*": all); `jobs` is how many notebooks may run side by side (0: two a
-    core, at least four: they mostly wait for their nodes); `ask` is the socket that answers for passwords.
+    core, at least four: they mostly wait for their nodes); `ask` is the socket that answers for passwords. `ready` may
+    wait before a notebook for what that needs; if it says why that will not come, the run ends there.
     In apply, a node that fails is left out of what follows (a notebook of the whole cluster runs again without it),
     and any other failure ends the run; plan and verify look at everything, and leave out only what cannot be reached.
     Nothing goes on without the first control plane. Raises SiteError before
@@ -78,7 +82,7 @@ def run(
     run_id, at_once = run_id or new_run_id(), jobs or max(4, 2 * (os.cpu_count() or 1))
     folder = (out / run_id).resolve()
     environment = _environment(run_id, mode, folder, prove=prove, ask=ask)
-    walk = _Walk(site, mode, folder, house_of(site.path), node, at_once, environment, tell)
+    walk = _Walk(site, mode, folder, house_of(site.path), node, at_once, environment, tell, ready)
     for name in ("journal", "notebooks"):
         (folder / name).mkdir(parents=True)
     started = time.monotonic()
@@ -120,6 +124,7 @@ class _Walk:
     at_once: int
     environment: dict[str, str]
     tell: Tell
+    ready: Ready
 
 
 @dataclass
@@ -136,6 +141,8 @@ def _walked(walk: _Walk, notebooks: Sequence[Notebook]) -> _State:
     state = _State()
     for position, notebook in enumerate(notebooks):
         launches = _launches(walk, notebook)
+        if not (state.stopped or state.interrupted):
+            _await(walk, state, notebook)
         if state.stopped or state.interrupted:
             state.standings += map(Standing, launches)
             continue
@@ -143,6 +150,13 @@ def _walked(walk: _Walk, notebooks: Sequence[Notebook]) -> _State:
         state.standings += _passed(walk, state, launches, later)
     walk.tell(state.standings)
     return state
+
+
+def _await(walk: _Walk, state: _State, notebook: Notebook) -> None:
+    try:
+        state.stopped = walk.ready(notebook.name)
+    except KeyboardInterrupt:
+        state.interrupted = True
 
 
 def _passed(walk: _Walk, state: _State, launches: Sequence[Launch], later: Sequence[Standing]) -> list[Standing]:
@@ -234,6 +248,7 @@ def _environment(run_id: str, mode: Mode, folder: Path, *, prove: bool, ask: Pat
         "PIC4SER_RUN_DIR": str(folder),
         "PIC4SER_PROVE": "1" if prove else "",
         SOCKET: str(ask) if ask else "",
+        CONSENT: run_id,  # whoever calls `run` has asked, where the site wants it
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel python3 is this environment's, whatever the user has installed
     }
     return {**os.environ, **ours}

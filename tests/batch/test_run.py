@@ -193,3 +193,26 @@ def test_a_notebook_of_the_cluster_runs_again_without_the_node_it_failed_at(hous
     assert states(result) == {"02_cluster": "done", "03_next": "done"}
     assert result.left_out == {"kitt": "02_cluster: kitt (192.0.2.12): not reachable over SSH: x."}
     assert not result.succeeded
+
+
+def test_what_a_notebook_needs_is_waited_for_and_nothing_follows_what_will_never_come(house: Make) -> None:
+    site, asked = house({"01_first": notebook(END), "05_charts": notebook(END), "06_more": notebook(END)}), []
+
+    def ready(name: str) -> str:
+        asked.append(name)
+        return f"{name} cannot begin: the mirror has no helm" if name == "05_charts" else ""
+
+    result = batch(site, ready=ready)
+    assert states(result) == {"01_first": "done", "05_charts": "waiting", "06_more": "waiting"}
+    assert asked == ["01_first", "05_charts"]
+    assert result.stopped == "05_charts cannot begin: the mirror has no helm"
+    assert not result.succeeded
+
+
+def test_ctrl_c_while_a_notebook_waits_ends_the_run(house: Make) -> None:
+    def ready(name: str) -> str:
+        raise KeyboardInterrupt
+
+    result = batch(house({"01_first": notebook(END)}), ready=ready)
+    assert result.interrupted
+    assert states(result) == {"01_first": "waiting"}
