@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from pic4ser_lib.cli.grafana import grafana
 from pic4ser_lib.cli.lab import lab
 from pic4ser_lib.cli.runs import plan, run, verify
 from pic4ser_lib.cli.status import status
@@ -82,5 +83,5 @@ def verify_journal(run: str, seal: str) -> int:
     return 0 if verdicts and all(verdict.good for verdict in verdicts) else 1
 
 
-for _command in (plan, run, verify, status, lab):
+for _command in (plan, run, verify, grafana, status, lab):
     pic4ser.add_command(_command)

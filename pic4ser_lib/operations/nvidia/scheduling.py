@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.workloads import Around, why_not_ready
 from pic4ser_lib.steps import Decision, Later, Patch, Read, Settling, Shell, Step
 
 if TYPE_CHECKING:
@@ -167,12 +168,12 @@ def _causes(node: dict[str, Any], plugins: list[Any], pods: list[Any], said: lis
     own = [pod for pod in pods if pod.get("spec", {}).get("nodeName") == name and _is_plugin(pod)]
     if not own and not causes:
         causes.append("no pod of the plugin is there yet")
-    causes += [why for pod in own if (why := _waiting(pod))]
+    causes += [why for pod in own if (why := why_not_ready(pod, Around()))]
     if any("NVML" in line or ("auto" in line.lower() and "strategy" in line) for line in said):
         causes.append("the plugin sees no driver: is nvidia the default runtime there (nvidia.default_runtime)?")
     if said:
         causes.append(f"its log ends: {' | '.join(said)}"[:400])
-    elif own and not any(map(_waiting, own)):
+    elif own and not any(why_not_ready(pod, Around()) for pod in own):
         causes.append("the plugin runs and has not told the kubelet of its GPUs yet")
     return causes
 
@@ -195,12 +196,3 @@ def _tolerated(taint: dict[str, Any], daemons: dict[str, Any]) -> bool:
         if same_effect and same_key and same_value:
             return True
     return False
-
-
-def _waiting(pod: dict[str, Any]) -> str:
-    """Why a pod of the plugin does not run; empty when it does."""
-    status = pod.get("status", {})
-    for container in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
-        if waiting := container.get("state", {}).get("waiting"):
-            return ": ".join(filter(None, (waiting.get("reason"), waiting.get("message"))))
-    return "" if status.get("phase") == "Running" else f"the plugin's pod is {status.get('phase', 'Pending')}"
