@@ -86,6 +86,8 @@ def test_every_step_of_the_notebooks_belongs_to_the_document_or_is_named_here() 
         "storage.export_reachable",  # a look, before anything is installed
         "storage.one_default_class",  # a look: two defaults are none
         "storage.claim_proof",  # a proof
+        "nvidia.driver_present",  # a look: the document takes the driver for granted
+        "nvidia.devices_linked",  # or a daemon-reload takes the GPUs from running pods
         "training_operator.ready",  # the webhook, before a job is refused for want of it
         "training_operator.accepts_jobs",  # a look, by a dry run
         "preflight.together",  # names, clocks and sources, before anything fails half-way

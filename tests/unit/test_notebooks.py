@@ -17,7 +17,9 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("[0-9][0-9]_*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
-NOT_YET_RUN: frozenset[str] = frozenset()
+NOT_YET_RUN: frozenset[str] = frozenset({
+    "07_nvidia_integration", "08_prometheus_and_grafana", "09_nvidia_exporter",
+})  # fmt: skip
 """Notebooks without outputs, because they wait for their first real run. Outputs come from nowhere else."""
 
 RUN = pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem not in NOT_YET_RUN], ids=lambda path: path.stem)
