@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import socket
 import subprocess
 
 import pytest
@@ -22,7 +24,7 @@ def _on(node: NodeSpec, command: str) -> str:
     return podman("exec", node.container, "sh", "-c", command)
 
 
-@pytest.mark.parametrize("program", ["nfs-stand-in", "stand-ins", "nfs-provisioner"])
+@pytest.mark.parametrize("program", ["stand-ins", "nfs-provisioner"])
 def test_the_programs_own_tests_pass(program: str) -> None:
     go = golang.toolchain(pins.load().golang["go"])
     env = {**os.environ, **golang.environment(cache.root()), "GOFLAGS": "-mod=readonly", "CGO_ENABLED": "0"}
@@ -62,3 +64,14 @@ def test_what_is_not_exported_or_served_is_refused(lab: Status) -> None:
             _on(other, f"mount -t nfs {other.address}:/export /mnt")
     finally:
         _on(other, "[ -s /usr/sbin/mount.nfs.distrib ] || rm /usr/sbin/mount.nfs.distrib")
+
+
+def test_nonsense_does_not_stop_the_server(lab: Status) -> None:
+    noise = random.Random(1)
+    for length in (0, 3, 40, 4000):
+        with socket.create_connection((SERVER.address, 2049), timeout=5) as connection:
+            connection.sendall((length | 1 << 31).to_bytes(4, "big") + noise.randbytes(length))
+    null = b"".join(word.to_bytes(4, "big") for word in (1 << 31 | 40, 7, 0, 2, 100003, 3, 0, 0, 0, 0, 0))
+    with socket.create_connection((SERVER.address, 2049), timeout=5) as connection:
+        connection.sendall(null)
+        assert connection.recv(64)[4:8] == (7).to_bytes(4, "big")
