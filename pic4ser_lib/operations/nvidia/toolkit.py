@@ -1,4 +1,8 @@
-"""NVIDIA's container toolkit: four packages that are of one version, or do not work together."""
+"""NVIDIA's container toolkit: two packages that are of one version, or apt refuses them.
+
+A third, libnvidia-container-tools, comes with them in any version that they accept: only the old mode, which neither
+containerd nor a recent toolkit uses, calls it.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +13,11 @@ from pic4ser_lib.operations import packages
 if TYPE_CHECKING:
     from pic4ser_lib.site import Site
 
-PACKAGES = (
-    "nvidia-container-toolkit",
-    "nvidia-container-toolkit-base",
-    "libnvidia-container-tools",
-    "libnvidia-container1",
-)
+PACKAGES = ("nvidia-container-toolkit", "nvidia-container-toolkit-base")
 
 
 def toolkit_pinned(site: Site) -> packages.Pinned:
-    """The toolkit is installed at the site's version, with the packages that belong to it."""
+    """The toolkit is installed at the site's version, with the package that has to be of the same."""
     return packages.pinned(PACKAGES, site.versions.nvidia_container_toolkit)
 
 
