@@ -16,7 +16,7 @@ import time
 
 import tensorflow as tf
 
-FEATURES, HIDDEN, CLASSES = 64, 256, 10
+FEATURES, HIDDEN, CLASSES = 256, 2048, 10
 
 
 def main() -> None:
@@ -65,6 +65,7 @@ def arguments() -> argparse.Namespace:
 
 def model() -> list[tf.Variable]:
     """Two layers, as plain variables: whoever reads this needs no framework on top of the framework."""
+
     def layer(rows: int, columns: int) -> tf.Variable:
         return tf.Variable(tf.random.normal([rows, columns], stddev=rows**-0.5))
 
@@ -76,7 +77,7 @@ def examples(number: int, seed: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Points around ten centres, and which centre each belongs to. The centres are the same for every seed."""
     centres = tf.random.stateless_normal([CLASSES, FEATURES], seed=[0, 0])
     labels = tf.random.stateless_uniform([number], seed=[seed, 1], maxval=CLASSES, dtype=tf.int32)
-    noise = tf.random.stateless_normal([number, FEATURES], seed=[seed, 2], stddev=2.0)
+    noise = tf.random.stateless_normal([number, FEATURES], seed=[seed, 2], stddev=4.0)
     return tf.gather(centres, labels) + noise, labels
 
 
@@ -87,6 +88,7 @@ def loss_of(weights: list[tf.Variable], features: tf.Tensor, labels: tf.Tensor) 
 
 def part(strategy: tf.distribute.Strategy, wish: argparse.Namespace, index: int):
     """An endless row of batches of this worker's own examples, spread over its GPUs."""
+
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         own = examples(8192, seed=wish.seed * 1000 + index)
         batch = wish.batch_size // (strategy.num_replicas_in_sync // context.num_input_pipelines)
@@ -98,12 +100,13 @@ def part(strategy: tf.distribute.Strategy, wish: argparse.Namespace, index: int)
 
 def train_step(strategy: tf.distribute.Strategy, weights: list[tf.Variable], rate: float):
     """One step on every worker: own gradients, their mean over all, the same change of the weights everywhere."""
+
     def replica(batch):
         with tf.GradientTape() as tape:
             loss = loss_of(weights, *batch)
         everywhere = tf.distribute.get_replica_context()
         gradients = everywhere.all_reduce(tf.distribute.ReduceOp.MEAN, tape.gradient(loss, weights))
-        for weight, gradient in zip(weights, gradients):
+        for weight, gradient in zip(weights, gradients, strict=True):
             weight.assign_sub(rate * gradient)
         return loss
 

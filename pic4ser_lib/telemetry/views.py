@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,7 +11,7 @@ from pic4ser_lib.telemetry import figures, maps
 from pic4ser_lib.telemetry.fields import CLOCK, MEMORY, POWER, TEMPERATURE, UTILISATION, Field
 from pic4ser_lib.telemetry.health import IDLE_PERCENT
 from pic4ser_lib.telemetry.records import Telemetry
-from pic4ser_lib.telemetry.series import Gpu
+from pic4ser_lib.telemetry.series import Gpu, Holder
 from pic4ser_lib.telemetry.shown import Shown, Verdict, listed, number, unknown
 from pic4ser_lib.telemetry.summary import Summary
 
@@ -29,6 +30,10 @@ class Gpus:
 
     def _repr_html_(self) -> str:
         return self._table()._repr_html_()
+
+    def of(self, keep: Callable[[Holder], bool]) -> Gpus:
+        """The GPUs of some pods, while those held them."""
+        return self if self.seen is None else Gpus(self.seen.only(keep))
 
     def overview(self) -> Shown:
         """All GPUs in one grid: utilisation, temperature, power and memory, as means of the range."""
