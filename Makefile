@@ -1,5 +1,5 @@
 # Everything runs from here: on a fresh Debian or Ubuntu machine, as root or with sudo.
-.PHONY: rehearse test check notebooks outputs bench clean system
+.PHONY: rehearse test soak check notebooks outputs bench clean system
 .DEFAULT_GOAL := check
 SHELL := /bin/bash
 
@@ -27,9 +27,14 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 test: check system  ## everything, with its set-up
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
 	$(TEST) tests/hosts tests/batch; \
-	$(LAB) down; $(LAB) up; \
+	$(TEST) tests/browser tests/rehearsal/test_lab*.py; \
+	$(LAB) down; $(LAB) up --wait; \
 	$(TEST) -x --nbval notebooks; \
-	$(TEST) tests/rehearsal
+	$(TEST) --ignore-glob='*/test_lab*.py' tests/rehearsal
+
+# Killed at 20 moments of a run instead of 3; takes half an hour.
+soak: $(VENV)/.ready system  ## what takes too long for every change
+	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/test_kills.py
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .
