@@ -35,8 +35,8 @@ class Progress:
     def tell(self, node: str, doing: str) -> None:
         """A node begins something; a step's action or wait ("step: what") is written at once."""
         with self._lock:
-            known = self._doing.get(node, ("", 0.0))[0]
-            self._doing[node] = (doing, time.monotonic())
+            known, since = self._doing.get(node, ("", 0.0))
+            self._doing[node] = (doing, since if doing == known else time.monotonic())
         if ": " in doing and doing != known:
             self._write(f"{node}: {doing}")
 

@@ -162,10 +162,10 @@ def _built(progress: Progress) -> Artifacts:
     from pic4ser_lib.lab import artifacts
 
     def heard(artifact: str, what: str, seconds: float) -> None:
-        if what in ("ready", "cached", "failed"):
-            progress.done(artifact)
-        else:
+        if what == "building":
             progress.tell(artifact, f"artifact: {what}")
+        else:
+            progress.done(artifact)
 
     return artifacts.build(boot.STAGE, heard)
 
