@@ -25,6 +25,7 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 # A lab that an earlier run left is taken down first, and this one's at the end, however the tests end. nbval is the
 # first run of the notebooks, on plain machines; the rehearsal's tests find the cluster that it made.
 test: check system  ## everything, with its set-up
+	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
 	$(TEST) tests/hosts tests/batch; \
 	$(TEST) tests/browser tests/rehearsal/test_lab*.py; \
@@ -67,7 +68,7 @@ $(VENV)/.ready: pyproject.toml requirements.lock requirements-go.lock
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { $(SUDO) apt-get update -q && $(SUDO) apt-get install -y -q python3-venv; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install -q --require-hashes -r requirements.lock
-	$(BIN)/pip install -q --no-deps -e .
+	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
 	@mkdir -p $(VENV)/share/jupyter/lab/settings && echo '$(QUIET)' >$(VENV)/share/jupyter/lab/settings/overrides.json
 	@$(BIN)/python -c 'from pic4ser_lib.lab import golang, pins; golang.toolchain(pins.load().golang["go"])' 2>/dev/null || \
 	  $(BIN)/pip install -q --require-hashes -r requirements-go.lock

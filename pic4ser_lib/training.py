@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import DeadlinePassed, PicError, Problem, SiteError, StepFailed
+from pic4ser_lib.house import shared
 from pic4ser_lib.operations import training_job
 from pic4ser_lib.operations.training_job.judging import Judgement
 from pic4ser_lib.operations.training_job.seen import Seen, seen
@@ -260,7 +261,7 @@ def _proof(what: str, told: str, *, seconds: float = 0.0, note: str = "") -> Rec
 
 def _found(script: str) -> Path | None:
     path = Path(script).expanduser()
-    folders = [Path()] if path.is_absolute() else [Path.cwd(), *Path.cwd().parents]
+    folders = [Path()] if path.is_absolute() else [Path.cwd(), *Path.cwd().parents, shared()]
     return next((folder / path for folder in folders if (folder / path).is_file()), None)
 
 

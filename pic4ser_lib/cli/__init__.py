@@ -7,6 +7,7 @@ Results go to standard output, progress to standard error. Exit codes: 0 all is 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -81,6 +82,19 @@ def verify_journal(run: str, seal: str) -> int:
     verdicts = verify_run(folder, seal=seal)
     click.echo("\n".join([f"{folder}:", *(map(str, verdicts) if verdicts else ["no journal was written"])]))
     return 0 if verdicts and all(verdict.good for verdict in verdicts) else 1
+
+
+@pic4ser.command(short_help="Copy the runbook to a folder of yours.")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def copy(folder: Path) -> int:
+    """Copy notebooks, parameters and training to a folder of your own, to edit and run; overwrite nothing.
+
+    Example: pic4ser copy our-cluster
+    """
+    from pic4ser_lib import house
+
+    click.echo(f"Copied to {house.copy(folder)}. Next: edit parameters/pic4ser there, and plan it.")
+    return 0
 
 
 for _command in (plan, run, verify, grafana, status, lab):

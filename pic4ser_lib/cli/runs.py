@@ -101,15 +101,15 @@ def _without_change(asked: _Asked, mode: str) -> int:
 
 def _read(asked: _Asked) -> tuple[Site, tuple[Notebook, ...]]:
     """The site and its notebooks, before anything is touched."""
+    from pic4ser_lib.house import notebooks_of
     from pic4ser_lib.runbook.notebook import runbook
-    from pic4ser_lib.runbook.walk import house_of
     from pic4ser_lib.site import load
 
     site = load(asked.site)
     site.select(asked.node)
     if site.valid_on:
         lab_runs(site.path)
-    return site, runbook(house_of(site.path) / "notebooks", begin=asked.begin, only=asked.only)
+    return site, runbook(notebooks_of(site.path), begin=asked.begin, only=asked.only)
 
 
 def _batch(

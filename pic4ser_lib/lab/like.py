@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.errors import LabError
+from pic4ser_lib.house import shared
 from pic4ser_lib.lab import pins, state
 from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, SUBNET
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 OWN_VERSIONS = frozenset({"training_operator"})
 """What the lab has in one version only, whatever the site says: the newest that can be built."""
-TEMPLATE = Path(__file__).parents[2] / "parameters" / "lab"
 
 
 def like(site: Site | str | Path) -> Path:
@@ -107,7 +107,7 @@ def _cluster(site: Site) -> str:
     yaml = YAML()
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)
-    cluster = yaml.load(TEMPLATE / "cluster.yaml")
+    cluster = yaml.load(shared() / "parameters/lab/cluster.yaml")
     for key, value in taken_from(site).items():
         # Into the mapping that is there, so that its comments stay.
         target, news = (cluster[key], value) if isinstance(value, dict) else (cluster, {key: value})

@@ -14,9 +14,10 @@ from typing import Any
 
 from pic4ser_lib.display import Table, printable, record_from, stand_ins_html
 from pic4ser_lib.errors import Problem, SiteError
+from pic4ser_lib.house import house_of
 from pic4ser_lib.journal import write_run
 from pic4ser_lib.runbook.batch import Standing, State
-from pic4ser_lib.runbook.walk import RunResult, house_of
+from pic4ser_lib.runbook.walk import RunResult
 from pic4ser_lib.site import Site, StandIn
 from pic4ser_lib.steps import Mode, Outcome, Record
 

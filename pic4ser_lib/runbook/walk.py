@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.consent import CONSENT, SOCKET
+from pic4ser_lib.house import house_of
 from pic4ser_lib.runbook.batch import Launch, Standing, State, Tell, go
 from pic4ser_lib.runbook.notebook import Notebook
 from pic4ser_lib.site import Site
@@ -95,15 +96,6 @@ def run(
 def new_run_id() -> str:
     """A name for a run that sorts by time and is unique: 20261124T101500-3f9a2c."""
     return f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:6]}"
-
-
-def house_of(site: Path) -> Path:
-    """The folder with notebooks/ in it: from the site's folder upward, then from here, then from this library."""
-    starts = (site.resolve(), Path.cwd(), Path(__file__).resolve())
-    for folder in (parent for start in starts for parent in (start, *start.parents)):
-        if (folder / "notebooks").is_dir():
-            return folder
-    return Path.cwd()
 
 
 def runs_of(site: Site) -> Path:

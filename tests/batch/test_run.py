@@ -7,11 +7,12 @@ import json
 import pytest
 
 from pic4ser_lib import consent
+from pic4ser_lib.house import house_of, notebooks_of
 from pic4ser_lib.journal import verify_run
 from pic4ser_lib.runbook import report, summary
 from pic4ser_lib.runbook.grid import Lines
 from pic4ser_lib.runbook.notebook import runbook
-from pic4ser_lib.runbook.walk import RunResult, house_of, run, runs_of
+from pic4ser_lib.runbook.walk import RunResult, run, runs_of
 from pic4ser_lib.site import Site
 from pic4ser_lib.steps import Mode
 
@@ -32,7 +33,7 @@ keep("nodes", "ok", "cluster", seen=repr([site, node, mode, os.getcwd(), *(os.en
 
 
 def batch(site: Site, mode: Mode = Mode.APPLY, **more: object) -> RunResult:
-    books = runbook(house_of(site.path) / "notebooks")
+    books = runbook(notebooks_of(site.path))
     return run(site, notebooks=books, mode=mode, out=runs_of(site), **more)  # type: ignore[arg-type]
 
 
