@@ -114,8 +114,10 @@ def sections_table(found: Sequence[Entry]) -> str:
 
 
 def stand_ins_summary(found: Sequence[Entry]) -> str:
-    """How many there are, and where they stand."""
-    return f"[All {len(found)} stand-ins, with what each does not prove](docs/stand_ins.md)."
+    """What each stands in for, folded away, and where to read what it does not prove."""
+    names = "; ".join(_cell(each["instead_of"]) for each in found)
+    folded = f"<details><summary>In place of what they stand</summary>\n\n{names}.\n</details>"
+    return f"[All {len(found)} stand-ins, with what each does not prove](docs/stand_ins.md).\n\n{folded}\n"
 
 
 def _opening(source: str) -> tuple[str, str]:

@@ -153,3 +153,10 @@ def test_a_part_is_replaced_between_its_marks_only() -> None:
     assert readme.filled(page, "x", "new\n") == "a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n"
     with pytest.raises(ValueError, match="y: its two marks"):
         readme.filled(page, "y", "new")
+
+
+def test_every_stand_in_is_named_and_its_page_says_what_it_does_not_prove() -> None:
+    text, page = README.read_text("utf-8"), (ROOT / "docs/stand_ins.md").read_text("utf-8")
+    for each in readme.stand_ins():
+        assert " ".join(each["instead_of"].split()) in text
+        assert " ".join(each["does_not_prove"].split()) in page
