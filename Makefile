@@ -1,5 +1,5 @@
 # Everything runs from here: on a fresh Debian or Ubuntu machine, as root or with sudo.
-.PHONY: rehearse test soak check notebooks outputs bench clean system
+.PHONY: rehearse test soak check notebooks outputs docs bench clean system
 .DEFAULT_GOAL := check
 SHELL := /bin/bash
 
@@ -25,6 +25,7 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 # A lab that an earlier run left is taken down first, and this one's at the end, however the tests end. nbval is the
 # first run of the notebooks, on plain machines; the rehearsal's tests find the cluster that it made.
 test: check system  ## everything, with its set-up
+	$(TEST) tests/docs
 	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
 	$(TEST) tests/hosts tests/batch; \
@@ -50,6 +51,9 @@ notebooks: $(VENV)/.ready system  ## JupyterLab on the runbook, with the lab up
 outputs: $(VENV)/.ready system  ## execute the notebooks in place on the converged lab, for the commit
 	$(LAB) up
 	$(SUDO) $(BIN)/python -m pic4ser_lib.outputs
+
+docs: $(VENV)/.ready  ## the runbook and its reference as a site: build/docs/index.html
+	$(BIN)/python -m docs
 
 bench: $(VENV)/.ready system  ## figures as ratios in one run
 	$(SUDO) $(BIN)/python -m bench
