@@ -1,4 +1,4 @@
-"""What a notebook imports, and nothing else: `bind`, and the operations by their names.
+"""What a notebook imports, and nothing else: `bind`, the operations, telemetry and training by their names.
 
     from pic4ser_lib import bind, kernel, swap
 
@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pic4ser_lib import telemetry, training
     from pic4ser_lib.binding import bind
     from pic4ser_lib.operations import (
         charts,
@@ -43,6 +44,8 @@ _MODULES = {
     "storage": "pic4ser_lib.operations.storage",
     "swap": "pic4ser_lib.operations.swap",
     "taints": "pic4ser_lib.operations.taints",
+    "telemetry": "pic4ser_lib.telemetry",
+    "training": "pic4ser_lib.training",
     "training_operator": "pic4ser_lib.operations.training_operator",
 }
 
@@ -61,6 +64,8 @@ __all__ = [
     "storage",
     "swap",
     "taints",
+    "telemetry",
+    "training",
     "training_operator",
 ]
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib import engine
 from pic4ser_lib.consent import agreed, confirm
-from pic4ser_lib.display import Table
+from pic4ser_lib.display import Table, show
 from pic4ser_lib.errors import ConsentMissing, GroupFailed, PicError, SiteBusy
 from pic4ser_lib.journal import Journal, register_secret
 from pic4ser_lib.ports import CLUSTER, Ways, state_folder
@@ -122,7 +122,7 @@ class Bound:
         todo = self._in_order(record for r in ran for record in r.records if record.outcome in _WOULD_CHANGE)
         if not todo:
             return
-        _show(Table(todo, Mode.PLAN))
+        show(Table(todo, Mode.PLAN))
         nodes = ", ".join(dict.fromkeys(record.node for record in todo))
         answer = confirm(f"Do this to {self.site.title} ({nodes})?")
         if answer == "no":
@@ -226,21 +226,10 @@ def _raise_failures(results: dict[str, Any], table: Table) -> None:
     if not failed:
         return
     if table.records:
-        _show(table)
+        show(table)
     if len(results) == 1:
         raise next(iter(failed.values()))
     raise GroupFailed(results={name: failed.get(name, results[name]) for name in results})
-
-
-def _show(table: Table) -> None:
-    """In a notebook, what was done before the failure stands above it."""
-    try:
-        from IPython import get_ipython
-        from IPython.display import display
-    except ImportError:
-        return
-    if get_ipython() is not None:
-        display(table)  # type: ignore[no-untyped-call]
 
 
 def _journal_path(site: Site, run_id: str) -> Path:

@@ -110,6 +110,17 @@ class BindingTable:
         return f"<p><b>{title}</b>, mode {mode}</p><table><tbody>{rows}</tbody></table>{left_out}{stand_ins}"
 
 
+def show(thing: object) -> None:
+    """In a notebook, put something above what the cell returns, or above its failure; elsewhere do nothing."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        display(thing)  # type: ignore[no-untyped-call]
+
+
 def outcomes(records: Iterable[Record]) -> dict[Outcome, int]:
     """How many records ended how, in the order of Outcome; outcomes that did not occur are left out."""
     counts = dict.fromkeys(Outcome, 0)

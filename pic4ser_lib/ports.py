@@ -84,9 +84,12 @@ class SitePort:
         return self.name
 
     def ask(self, questions: Sequence[Question]) -> list[Raw]:
-        """All answers in order; the shell questions for one node travel together."""
+        """All answers in order; the questions for one place travel together, places in the order of their first.
+
+        Who asks for a pod's state before its log so sees a log that is no older than the state.
+        """
         answers: dict[int, Raw] = {}
-        for place in {self._place(q) for q in questions}:
+        for place in dict.fromkeys(self._place(q) for q in questions):
             numbers = [i for i, q in enumerate(questions) if self._place(q) == place]
             answers.update(zip(numbers, self._ask_at(place, [questions[i] for i in numbers]), strict=True))
         return [answers[i] for i in range(len(questions))]

@@ -16,7 +16,7 @@ class Progress:
     """While entered, tells every `interval` seconds what each busy node is doing and for how long."""
 
     def __init__(self, *, interval: float = 2.0, write: Callable[[str], None] | None = None) -> None:
-        self._interval, self._write = interval, write or _to_stderr
+        self._interval, self._write = interval, write or to_stderr
         self._doing: dict[str, tuple[str, float]] = {}
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,5 +59,6 @@ def _short(doing: str) -> str:
     return doing if not what or what.startswith("waits for") else f"{step}: still at it"
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """One line, at once."""
     print(line, file=sys.stderr, flush=True)

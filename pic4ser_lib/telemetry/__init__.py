@@ -14,6 +14,7 @@ from pic4ser_lib.telemetry.views import Gpus
 
 if TYPE_CHECKING:
     from pic4ser_lib.binding import Nodes
+    from pic4ser_lib.telemetry.records import Telemetry
 
 __all__ = ["Gpus", "read"]
 
@@ -21,22 +22,32 @@ __all__ = ["Gpus", "read"]
 def read(nodes: Nodes, *, minutes: float = 15.0, longest_gap: float = 5.0, end: float | None = None) -> Gpus:
     """The GPUs of these nodes over the last `minutes` (up to `end`, seconds since 1970, if given).
 
-    `longest_gap` is the bound, in seconds, that the figures' verdicts state. In mode plan, where Prometheus may still
-    be to come, the figures say so. Raises ClusterError.
+    Without `end`, every GPU has to have been sampled in the last minute without a gap over `longest_gap` seconds: mode
+    apply waits for that, for a while. Raises StepFailed when it is not so, and ClusterError without Prometheus. In
+    mode plan, where Prometheus may still be to come, the figures say so.
     """
     from pic4ser_lib.errors import ClusterError
     from pic4ser_lib.steps import Mode
     from pic4ser_lib.telemetry.prometheus import through_api_server
     from pic4ser_lib.telemetry.reading import asked
     from pic4ser_lib.telemetry.series import Gpu
+    from pic4ser_lib.telemetry.waiting import PATIENCE, sampled
 
-    names = {node.name for node in nodes.members}
+    mode, names = nodes.bound.mode, {node.name for node in nodes.members}
     expected = [Gpu(node.name, index) for node in nodes.members for index in range(node.gpus)]
+
+    def ask(seconds: float, end: float | None, lately: float) -> Telemetry:
+        bounds = {"longest_gap": longest_gap, "lately": lately}
+        return asked(source, seconds=seconds, end=end, expected=expected, **bounds).on(names)
+
     try:
         source = through_api_server(nodes.bound.ways.kubeconfig)
-        seen = asked(source, seconds=minutes * 60, end=end, expected=expected, longest_gap=longest_gap)
+        if mode is Mode.PLAN or end is not None:
+            return Gpus(ask(minutes * 60, end, 0.0))
+        lately = min(60.0, minutes * 60)
+        whole = sampled(lambda: ask(lately, None, lately), patience=PATIENCE if mode is Mode.APPLY else 0.0)
+        return Gpus(ask(minutes * 60, whole.end, lately), must=True)
     except ClusterError:
-        if nodes.bound.mode is Mode.PLAN:
-            return Gpus(None, "Prometheus, which notebook 08 installs")
+        if mode is Mode.PLAN:
+            return Gpus(None, "it needs Prometheus, which notebook 08 installs")
         raise
-    return Gpus(seen.on(names))

@@ -52,12 +52,32 @@ def integrated(power: Trace, *, bound: float) -> Energy:
 
 
 def counted(counter: Trace) -> Energy:
-    """The rise of a counter of joules. Where it falls it began again at zero, so what it shows then is all new."""
-    parts = []
-    for a, b in itertools.pairwise(counter.points):
-        parts.append(b.value - a.value if b.value >= a.value else b.value)
+    """The rise of a counter of joules, however often it began again."""
     points = counter.points
+    parts = (_risen(a.value, b.value) for a, b in itertools.pairwise(points))
     return Energy(math.fsum(parts), points[-1].time - points[0].time if points else 0.0)
+
+
+def compared(power: Trace, counter: Trace, *, bound: float) -> tuple[float, float]:
+    """Joules by power and by counter between samples that have both, gaps left out: there the counter went on alone.
+
+    Of windows, which say nothing of the moment at which the counter had its value, only a range without gaps counts.
+    """
+    if power.step:
+        by_power = integrated(power, bound=bound)
+        return (0.0, 0.0) if by_power.unknown else (by_power.joules, counted(counter).joules)
+    known = {p.time: p.value for p in counter.points}
+    watts, rises = [], []
+    for a, b in itertools.pairwise(power.points):
+        if b.time - a.time <= bound and a.time in known and b.time in known:
+            watts.append((a.value + b.value) / 2 * (b.time - a.time))
+            rises.append(_risen(known[a.time], known[b.time]))
+    return math.fsum(watts), math.fsum(rises)
+
+
+def _risen(before: float, after: float) -> float:
+    """Where a counter falls it began again at zero, so what it shows then is all new."""
+    return after - before if after >= before else after
 
 
 def _of_windows(power: Trace) -> Energy:

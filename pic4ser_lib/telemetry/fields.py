@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class Field:
     """One quantity. A sample times `scale` has `unit`; `low` and `high` bound what a sound GPU shows, both included.
 
+    `is_of_use` says that what is out of bounds is so by the way the GPU is used and cooled, not by a broken reading.
     `metrics` are the names under which exporters know it; of several, the first that has samples counts.
     """
 
@@ -20,6 +21,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     is_counter: bool = False
+    is_of_use: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -28,7 +30,7 @@ class Field:
 UTILISATION = Field("utilisation", "GPU utilisation", "%", ("DCGM_FI_DEV_GPU_UTIL",), low=0, high=100)
 MEMORY = Field("memory", "GPU memory used", "GiB", ("DCGM_FI_DEV_FB_USED",), scale=1 / 1024, low=0)
 POWER = Field("power", "GPU power", "W", ("DCGM_FI_DEV_POWER_USAGE",), low=0, high=1500)
-TEMPERATURE = Field("temperature", "GPU temperature", "°C", ("DCGM_FI_DEV_GPU_TEMP",), low=0, high=87)
+TEMPERATURE = Field("temperature", "GPU temperature", "°C", ("DCGM_FI_DEV_GPU_TEMP",), low=0, high=87, is_of_use=True)
 CLOCK = Field("clock", "SM clock", "MHz", ("DCGM_FI_DEV_SM_CLOCK",), low=0)
 ENERGY = Field("energy", "energy counter", "J", ("DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION",), 1 / 1000, is_counter=True)
 XID = Field("xid", "last XID error", "code", ("DCGM_FI_DEV_XID_ERRORS",))

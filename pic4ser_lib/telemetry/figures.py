@@ -52,6 +52,12 @@ def lines(seen: Telemetry, quantity: Field) -> Figure:
     return figure
 
 
+def key(seen: Telemetry) -> str:
+    """What the colours behind the lines mean."""
+    is_heat = len({gpu.node for gpu in seen.gpus}) > PANELS
+    return "Empty: no samples." if is_heat else "Grey: a job holds GPUs of the node. Orange: no samples."
+
+
 # ----------------------------------------------------------------------------------------------- lines
 
 
@@ -67,7 +73,8 @@ def _panels(nodes: Sequence[str], rows: int, columns: int, gap: float) -> Figure
         vertical_spacing=min(gap, 0.9 / max(1, rows - 1)) if rows > 1 else 0,
         horizontal_spacing=0.06,
     )
-    figure.update_annotations(font_size=13, x=0, xanchor="left") if columns == 1 else None
+    figure.update_annotations(font_size=13)
+    figure.update_annotations(x=0, xanchor="left") if columns == 1 else None
     return figure
 
 

@@ -9,14 +9,16 @@ from pic4ser_lib.telemetry.fields import MEMORY, POWER, TEMPERATURE, UTILISATION
 from pic4ser_lib.telemetry.layout import MARGIN_BOTTOM, MARGIN_TOP, laid_out, limits, moment
 from pic4ser_lib.telemetry.records import Telemetry
 from pic4ser_lib.telemetry.series import Gpu, Trace
-from pic4ser_lib.telemetry.style import FAINT, SCALE, look_of
+from pic4ser_lib.telemetry.style import FAINT, PALETTE, SCALE, look_of
 from pic4ser_lib.telemetry.summary import Summary
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-_NAMED = 8
-"""More GPUs than this are named by hovering over them."""
+_NAMED = len(PALETTE)
+"""Of more GPUs than this the legend names one of each colour: the first of each node look alike, and so on."""
+_AWAY = 12
+"""How far an axis' title keeps from its labels, which may be wider than Plotly believes."""
 
 
 def heat(seen: Telemetry, quantity: Field) -> Figure:
@@ -46,7 +48,9 @@ def heat(seen: Telemetry, quantity: Field) -> Figure:
         )
     )
     figure.update_xaxes(title_text="time (UTC)", range=[moment(seen.start), moment(seen.end)], gridcolor=FAINT)
-    figure.update_yaxes(autorange="reversed", title_text="node and GPU", dtick=1, showgrid=False, automargin=True)
+    figure.update_yaxes(
+        autorange="reversed", title_text="node and GPU", title_standoff=_AWAY, dtick=1, showgrid=False, automargin=True
+    )
     height = max(220, 13 * len(names)) + MARGIN_TOP + MARGIN_BOTTOM
     figure.update_yaxes(tickfont={"size": 9 if len(names) > 24 else 11})
     return laid_out(figure, f"{quantity.title} ({quantity.unit}); empty: no samples", height)
@@ -90,7 +94,9 @@ def grid(seen: Telemetry) -> Figure:
                 figure.add_annotation(
                     x=names[column], y=node, text="no samples" if are_flat else "no<br>samples", showarrow=False
                 )
-    figure.update_yaxes(autorange="reversed", title_text="node", showgrid=False, type="category", automargin=True)
+    figure.update_yaxes(
+        autorange="reversed", title_text="node", title_standoff=_AWAY, showgrid=False, type="category", automargin=True
+    )
     figure.update_xaxes(title_text="GPU of the node", showgrid=False, type="category", side="bottom")
     height = len(nodes) * (24 if are_flat else 44 if len(names) > 4 else 64) + 40 + MARGIN_TOP + MARGIN_BOTTOM
     figure = laid_out(figure, "All GPUs: mean of the range", max(240, height))
@@ -111,22 +117,26 @@ def energy(seen: Telemetry) -> Figure:
     bars = {**used, "held by nobody": free}
     highest = max((sum(of.values()) for of in bars.values()), default=0.0)
     unit, scale = ("kWh", 1.0) if highest >= 0.1 else ("Wh", 1000.0)
+    are_few = len(seen.gpus) <= _NAMED
+    firsts = {gpu.short: gpu for gpu in reversed(seen.gpus)}
     figure = Figure()
     for gpu in seen.gpus:
         figure.add_trace(
             Bar(
                 y=list(bars),
                 x=[of.get(gpu, 0.0) * scale for of in bars.values()],
-                name=str(gpu),
+                name=str(gpu) if are_few else gpu.short,
+                legendgroup=str(gpu) if are_few else gpu.short,
+                showlegend=are_few or gpu == firsts[gpu.short],
                 orientation="h",
                 marker_color=look_of(gpu, seen.gpus).colour,
                 marker_line={"width": 1, "color": FAINT},
                 hovertemplate="%{y}<br>" + str(gpu) + ": %{x:.4g} " + unit + "<extra></extra>",
             )
         )
-    figure.update_layout(barmode="stack", bargap=0.35, showlegend=len(seen.gpus) <= _NAMED)
+    figure.update_layout(barmode="stack", bargap=0.35, showlegend=True, legend_traceorder="normal")
     figure.update_xaxes(title_text=f"energy ({unit})", gridcolor=FAINT, zeroline=False, rangemode="tozero")
-    figure.update_yaxes(autorange="reversed", title_text="job", automargin=True)
+    figure.update_yaxes(autorange="reversed", title_text="job", title_standoff=_AWAY, automargin=True)
     return laid_out(figure, "GPU energy of each job", 46 * len(bars) + 60 + MARGIN_TOP + MARGIN_BOTTOM)
 
 

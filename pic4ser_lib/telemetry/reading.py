@@ -34,11 +34,13 @@ class Source(Protocol):
 
 
 def asked(
-    source: Source, *, seconds: float, end: float | None = None, expected: Iterable[Gpu] = (), longest_gap: float = 5.0
-) -> Telemetry:
+    source: Source, *, seconds: float, end: float | None = None, expected: Iterable[Gpu] = (),
+    longest_gap: float = 5.0, lately: float = 0.0,
+) -> Telemetry:  # fmt: skip
     """All that is known of the GPUs in the `seconds` up to `end` (now, unless given). Raises ClusterError.
 
-    `expected` are the GPUs that ought to be sampled: one that is not is said to be missing.
+    `expected` are the GPUs that ought to be sampled: one that is not is said to be missing. In the last `lately`
+    seconds a gap counts.
     """
     end = round(source.now() if end is None else end, 3)
     labels = source.labels(_ALL, start=end - seconds, end=end)
@@ -49,7 +51,7 @@ def asked(
     return Telemetry(
         start=plan.start, end=end, step=plan.step, bound=max(longest_gap, plan.step), expected=wanted,
         gpus=tuple(sampled.get(gpu, gpu) for gpu in sorted({*sampled, *wanted})),
-        traces=traces(stretches, plan.step), holds=holds(stretches),
+        traces=traces(stretches, plan.step), holds=holds(stretches), lately=lately,
     )  # fmt: skip
 
 

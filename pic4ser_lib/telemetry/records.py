@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pic4ser_lib.telemetry import energy, health
 from pic4ser_lib.telemetry.fields import CLOCK, ENERGY, POWER, REASONS, UTILISATION, XID, Field
 from pic4ser_lib.telemetry.series import Gpu, Hold, Holder, Trace
-from pic4ser_lib.telemetry.summary import Summary, summary
+from pic4ser_lib.telemetry.summary import Summary, gaps, summary
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Telemetry:
     """What was sampled of some GPUs from `start` to `end`.
 
     `step` is the length of a window in seconds (0: every sample is here); `bound` is the longest gap that is none.
-    `gpus` are all that were sampled or expected, in order.
+    `gpus` are all that were sampled or expected, in order. In the last `lately` seconds each of them is due all along:
+    an older gap is told and not judged, because an exporter that restarted is none that is broken. 0: no part is.
     """
 
     start: float
@@ -27,6 +28,7 @@ class Telemetry:
     step: float = 0.0
     traces: dict[Field, dict[Gpu, Trace]] = field(default_factory=dict, repr=False)
     holds: tuple[Hold, ...] = field(default=(), repr=False)
+    lately: float = 0.0
 
     def of(self, quantity: Field) -> dict[Gpu, Trace]:
         """The traces of a field, by GPU; GPUs without samples are left out."""
@@ -37,6 +39,16 @@ class Telemetry:
         found = self.traces.get(quantity, {})
         empty = {gpu: Trace(gpu, quantity, ()) for gpu in self.gpus}
         return {g: summary(t, end=self.end, bound=self.bound) for g, t in {**empty, **found}.items()}
+
+    def silences(self, quantity: Field) -> dict[Gpu, float]:
+        """The longest gap of each GPU that had one in the part that is judged, in seconds."""
+        found, start = self.of(quantity), max(self.start, self.end - self.lately)
+        longest = {
+            gpu: max((gap.seconds for gap in gaps(found[gpu], end=self.end, bound=self.bound, start=start)), default=0)
+            for gpu in self.gpus
+            if gpu in found and self.lately
+        }
+        return {gpu: seconds for gpu, seconds in longest.items() if seconds}
 
     def on(self, nodes: Collection[str]) -> Telemetry:
         """The GPUs of some nodes."""
@@ -55,7 +67,7 @@ class Telemetry:
         start = min((h.start for h in kept), default=self.start)
         end = max((h.end for h in kept), default=self.end)
         gpus = tuple(gpu for gpu in self.gpus if gpu in spans)
-        return replace(self, start=start, end=end, gpus=gpus, expected=gpus, traces=cut, holds=kept)
+        return replace(self, start=start, end=end, gpus=gpus, expected=gpus, traces=cut, holds=kept, lately=0.0)
 
     def used(self) -> tuple[energy.Use, ...]:
         """The energy of each hold."""
@@ -71,6 +83,12 @@ class Telemetry:
             )
             for gpu, trace in power.items()
         }
+
+    def compared(self) -> dict[Gpu, tuple[float, float]]:
+        """Joules by power and by the GPU's own counter, over the time that both of them know."""
+        power, counter = self.of(POWER), self.of(ENERGY)
+        both = {g: energy.compared(power[g], counter[g], bound=self.bound) for g in power if g in counter}
+        return {gpu: joules for gpu, joules in both.items() if joules[1]}
 
     def idle(self) -> tuple[health.Idle, ...]:
         """GPUs that did nothing in the whole range."""

@@ -7,16 +7,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.display import show
+from pic4ser_lib.errors import StepFailed
+from pic4ser_lib.ports import CLUSTER
+
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A sentence with a stated bound that holds, or what was seen instead."""
+    """A sentence with a stated bound that holds, or what was seen instead.
+
+    A finding is about how the GPUs are used (somebody's program, heat, a GPU that is held and idle): it is told, and
+    does not say that what the runbook installs fails.
+    """
 
     holds: bool
     text: str
+    is_finding: bool = False
 
     def __str__(self) -> str:
         return self.text if self.holds else f"NOT SO: {self.text}"
@@ -24,7 +33,10 @@ class Verdict:
 
 @dataclass(frozen=True, repr=False)
 class Shown:
-    """What a cell of notebook 11 or 12 returns. A reading that cannot be made says so; it never fails the cell."""
+    """What a cell of notebook 11 or 12 returns. A reading that cannot be made says so; it never fails the cell.
+
+    Verdicts that do not hold do, where `required` is asked.
+    """
 
     title: str
     verdicts: tuple[Verdict, ...]
@@ -34,9 +46,9 @@ class Shown:
     notes: tuple[str, ...] = ()
 
     @property
-    def good(self) -> bool:
-        """Whether every verdict holds."""
-        return all(verdict.holds for verdict in self.verdicts)
+    def broken(self) -> tuple[str, ...]:
+        """What was seen in place of each verdict that has to hold and does not."""
+        return tuple(one.text for one in self.verdicts if not one.holds and not one.is_finding)
 
     def __repr__(self) -> str:
         return "\n".join(f"{self.title}  {verdict}" for verdict in self.verdicts) or self.title
@@ -80,9 +92,18 @@ class Shown:
             return f"<p>({html.escape(self.title)} cannot be drawn: {html.escape(type(error).__name__)})</p>"
 
 
-def unknown(title: str, needs: str) -> Shown:
-    """What a plan shows of something that cannot be there yet."""
-    return Shown(title, (Verdict(True, f"unknown yet: needs {needs}"),))
+def unknown(title: str, why: str) -> Shown:
+    """What is shown of something that cannot be seen, and why."""
+    return Shown(title, (Verdict(True, f"unknown: {why}"),))
+
+
+def required(shown: Shown, *, step: str, wanted: str, remedy: str, evidence: str = "") -> Shown:
+    """The same, if all its verdicts hold. Otherwise it is put above the failure: raises StepFailed."""
+    if not shown.broken:
+        return shown
+    show(shown)
+    seen = evidence or "; ".join(shown.broken)
+    raise StepFailed(node=CLUSTER, step=step, wanted=wanted, seen=seen, remedy=remedy)
 
 
 def number(value: float, form: str = ".1f") -> str:

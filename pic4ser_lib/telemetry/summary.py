@@ -38,13 +38,16 @@ class Summary:
         return max((gap.seconds for gap in self.gaps), default=0.0)
 
 
-def gaps(trace: Trace, *, end: float, bound: float) -> tuple[Gap, ...]:
+def gaps(trace: Trace, *, end: float, bound: float, start: float | None = None) -> tuple[Gap, ...]:
     """Where more than `bound` seconds lie between two samples, or between the last one and `end`.
 
-    What is before the first sample is no gap: the GPU was not sampled yet. Windows tell no gap shorter than one.
+    What is before the first sample is no gap: the GPU was not sampled yet. With `start`, only what comes after it
+    counts, and then the first sample is due there. Windows tell no gap shorter than one.
     """
     half = trace.step / 2
     edges = [(p.time - half, p.time + half) for p in trace.points]
+    if start is not None:
+        edges = [(start, start), *((left, right) for left, right in edges if right > start)]
     if not edges:
         return ()
     between = [(a[1], b[0]) for a, b in itertools.pairwise(edges)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pic4ser_lib.telemetry import figures, maps
-from pic4ser_lib.telemetry.fields import CLOCK, MEMORY, POWER, TEMPERATURE, UTILISATION, Field
+from pic4ser_lib.telemetry.fields import CLOCK, MEMORY, POWER, TEMPERATURE, UTILISATION, XID, Field
 from pic4ser_lib.telemetry.health import IDLE_PERCENT
 from pic4ser_lib.telemetry.records import Telemetry
 from pic4ser_lib.telemetry.series import Gpu, Holder
-from pic4ser_lib.telemetry.shown import Shown, Verdict, listed, number, unknown
+from pic4ser_lib.telemetry.shown import Shown, Verdict, listed, number, required, unknown
 from pic4ser_lib.telemetry.summary import Summary
 
 _AGREE = 0.05
@@ -20,10 +20,14 @@ _AGREE = 0.05
 
 @dataclass(frozen=True, repr=False)
 class Gpus:
-    """The GPUs of a site over some minutes, as a notebook looks at them; `seen` is None while it `needs` something."""
+    """The GPUs of a site over some minutes, as a notebook looks at them; where `seen` is None, `why` says why.
+
+    Where it `must` hold, a figure whose verdict does not raises StepFailed.
+    """
 
     seen: Telemetry | None
-    needs: str = ""
+    why: str = ""
+    must: bool = False
 
     def __repr__(self) -> str:
         return repr(self._table())
@@ -33,14 +37,15 @@ class Gpus:
 
     def of(self, keep: Callable[[Holder], bool]) -> Gpus:
         """The GPUs of some pods, while those held them."""
-        return self if self.seen is None else Gpus(self.seen.only(keep))
+        return self if self.seen is None else replace(self, seen=self.seen.only(keep))
 
     def overview(self) -> Shown:
         """All GPUs in one grid: utilisation, temperature, power and memory, as means of the range."""
         if self.seen is None:
-            return unknown("overview", self.needs)
-        verdicts = (_sampled(self.seen, UTILISATION),)
-        return Shown("overview", verdicts, _HEAD, _rows(self.seen, UTILISATION), partial(maps.grid, self.seen))
+            return unknown("overview", self.why)
+        verdicts, rows = (_sampled(self.seen, UTILISATION),), _rows(self.seen, UTILISATION)
+        notes = (*_begins(self.seen, UTILISATION), "Minimum, mean and maximum of the utilisation in %.")
+        return self._judged(Shown("overview", verdicts, _HEAD, rows, partial(maps.grid, self.seen), notes))
 
     def utilisation(self) -> Shown:
         """How busy each GPU was, in percent."""
@@ -65,38 +70,48 @@ class Gpus:
     def energy(self) -> Shown:
         """What each job used, in kWh: power over time, compared with the GPU's own counter."""
         if self.seen is None:
-            return unknown("energy", self.needs)
+            return unknown("energy", self.why)
         head = ("job", "pod", "GPU", "from (UTC)", "seconds", "kWh by power", "kWh by counter", "unknown s")
         rows = tuple(_used_rows(self.seen))
-        return Shown("energy", tuple(_energy_verdicts(self.seen)), head, rows, partial(maps.energy, self.seen))
+        verdicts = tuple(_energy_verdicts(self.seen))
+        return self._judged(Shown("energy", verdicts, head, rows, partial(maps.energy, self.seen)))
 
     def health(self, *, idle_seconds: float = 600.0) -> Shown:
         """GPUs that are held and not used, slowed down, or reported an error."""
         if self.seen is None:
-            return unknown("health", self.needs)
-        rows = tuple(_events(self.seen, idle_seconds))
-        return Shown(
-            "health", tuple(_health_verdicts(self.seen, idle_seconds)), ("GPU", "what", "from (UTC)", "seconds"), rows
-        )
+            return unknown("health", self.why)
+        verdicts = (_sampled(self.seen, UTILISATION), *_health_verdicts(self.seen, idle_seconds))
+        head, rows = ("GPU", "what", "from (UTC)", "seconds"), tuple(_events(self.seen, idle_seconds))
+        return self._judged(Shown("health", verdicts, head, rows))
 
     def _lines(self, quantity: Field) -> Shown:
         if self.seen is None:
-            return unknown(quantity.name, self.needs)
+            return unknown(quantity.name, self.why)
         verdicts = tuple(v for v in (_sampled(self.seen, quantity), _bounded(self.seen, quantity)) if v)
-        return Shown(
-            quantity.name, verdicts, _HEAD, _rows(self.seen, quantity), partial(figures.lines, self.seen, quantity),
-            (f"Minimum, mean and maximum in {quantity.unit}. Grey: a job holds GPUs. Orange: no samples.",),
-        )  # fmt: skip
+        notes = (*_begins(self.seen, quantity), f"Minimum, mean and maximum in {quantity.unit}.")
+        draw = partial(figures.lines, self.seen, quantity)
+        return self._judged(
+            Shown(quantity.name, verdicts, _HEAD, _rows(self.seen, quantity), draw, (*notes, figures.key(self.seen)))
+        )
+
+    def _judged(self, shown: Shown) -> Shown:
+        if not self.must:
+            return shown
+        remedy = "Notebook 09 waits for fresh samples of every GPU, and says what keeps them away."
+        return required(
+            shown, step=f"telemetry.{shown.title}", wanted="every GPU sampled, and figures in bounds", remedy=remedy
+        )
 
     def _table(self) -> Shown:
         if self.seen is None:
-            return unknown("telemetry", self.needs)
+            return unknown("telemetry", self.why)
         found = self.seen.summaries(UTILISATION)
         rows = tuple((str(g), g.model or "-", g.uuid or "-", str(found[g].samples)) for g in self.seen.gpus)
         span = f"from {_clock(self.seen.start)} to {_clock(self.seen.end)} UTC, {_grain(self.seen)}"
         return Shown(
-            "telemetry", (_sampled(self.seen, UTILISATION),), ("GPU", "model", "UUID", "samples"), rows, notes=(span,)
-        )
+            "telemetry", (_sampled(self.seen, UTILISATION),), ("GPU", "model", "UUID", "samples"), rows,
+            notes=(span, *_begins(self.seen, UTILISATION)),
+        )  # fmt: skip
 
 
 _HEAD = ("GPU", "min", "mean", "max", "samples", "gaps", "longest gap (s)")
@@ -118,18 +133,24 @@ def _row(gpu: Gpu, one: Summary) -> tuple[str, ...]:
 
 
 def _sampled(seen: Telemetry, quantity: Field) -> Verdict:
-    """Whether each GPU that ought to be was sampled, and without a gap longer than the bound."""
-    found = seen.summaries(quantity)
-    silent = [gpu for gpu in seen.gpus if not found[gpu].samples]
-    gappy = [f"{gpu} ({found[gpu].longest_gap:.0f} s)" for gpu in seen.gpus if found[gpu].gaps]
-    text = f"{len(seen.gpus) - len(silent)} of {len(seen.gpus)} GPUs sampled, "
+    """Whether each GPU that ought to be was sampled, and lately without a gap longer than the bound."""
     if not seen.gpus:
-        return Verdict(False, "no GPU is expected and none was sampled")
-    if silent or gappy:
-        parts = [f"no samples of {listed(silent)}"] if silent else []
-        parts += [f"gaps over {_seconds(seen.bound)}: {listed(gappy)}"] if gappy else []
-        return Verdict(False, text + "; ".join(parts))
-    return Verdict(True, text + f"no gap over {_seconds(seen.bound)}")
+        return Verdict(True, "no GPU is expected and none was sampled")
+    silent = [gpu for gpu in seen.gpus if gpu not in seen.of(quantity)]
+    gappy = [f"{gpu} ({seconds:.0f} s)" for gpu, seconds in seen.silences(quantity).items()]
+    lately = f" over {_seconds(seen.bound)} in the last {_seconds(min(seen.lately, seen.end - seen.start))}"
+    parts = [f"{len(seen.gpus) - len(silent)} of {len(seen.gpus)} GPUs sampled"]
+    parts += [f"no samples of {listed(silent)}"] if silent else []
+    parts += [f"gaps{lately}: {listed(gappy)}"] if gappy else []
+    parts += [f"no gap{lately}"] if seen.lately and not gappy and not silent else []
+    return Verdict(not silent and not gappy, ", ".join(parts))
+
+
+def _begins(seen: Telemetry, quantity: Field) -> tuple[str, ...]:
+    """Where samples begin only within the range: an exporter, or its Prometheus, is younger than that."""
+    first = {gpu: trace.points[0].time - trace.step / 2 for gpu, trace in seen.of(quantity).items()}
+    late = [f"{gpu} at {_clock(time)}" for gpu, time in first.items() if time - seen.start > seen.bound]
+    return (f"Samples begin within the range: {listed(late)} (UTC).",) if late else ()
 
 
 def _bounded(seen: Telemetry, quantity: Field) -> Verdict | None:
@@ -142,22 +163,23 @@ def _bounded(seen: Telemetry, quantity: Field) -> Verdict | None:
         f"{gpu} ({one.low:g} to {one.high:g})" for gpu, one in found.items()
         if one.low < low or (high is not None and one.high > high)
     ]  # fmt: skip
-    return Verdict(not out, f"outside {bound}: {listed(out)}" if out else f"every sample is {bound}")
+    text = f"outside {bound}: {listed(out)}" if out else f"every sample is {bound}"
+    return Verdict(not out, text, is_finding=quantity.is_of_use)
 
 
 def _energy_verdicts(seen: Telemetry) -> list[Verdict]:
     energies = seen.energies()
     known = [gpu for gpu, (by_power, _) in energies.items() if by_power.seconds]
     verdicts = [Verdict(len(known) == len(seen.gpus), f"energy known for {len(known)} of {len(seen.gpus)} GPUs")]
-    # Where samples are missing the counter went on counting: only what was sampled throughout can be compared.
-    both = {g: (p, c) for g, (p, c) in energies.items() if c is not None and c.joules and not p.unknown}
-    if not both:
-        return [*verdicts, Verdict(True, "the GPUs' own counters were not compared")]
+    compared = seen.compared()
+    if not compared:
+        return [*verdicts, Verdict(True, "the GPUs' own counters were not compared", is_finding=True)]
     apart = [
-        f"{g} ({p.joules / c.joules - 1:+.0%})" for g, (p, c) in both.items() if abs(p.joules / c.joules - 1) > _AGREE
-    ]
+        f"{gpu} ({by_power / by_counter - 1:+.0%})" for gpu, (by_power, by_counter) in compared.items()
+        if abs(by_power / by_counter - 1) > _AGREE
+    ]  # fmt: skip
     text = f"power over time and the GPUs' own counters agree within {_AGREE:.0%}"
-    return [*verdicts, Verdict(not apart, f"{text}: not for {listed(apart)}" if apart else text)]
+    return [*verdicts, Verdict(not apart, f"{text}: not for {listed(apart)}" if apart else text, is_finding=True)]
 
 
 def _used_rows(seen: Telemetry) -> list[tuple[str, ...]]:
@@ -184,13 +206,13 @@ def _health_verdicts(seen: Telemetry, idle_seconds: float) -> list[Verdict]:
     slowed = listed(sorted({str(t.gpu) for t in seen.throttled()}))
     judged = "by the driver's reasons" if seen.knows_reasons else "by the SM clock under load"
     errors = listed([f"{xid.gpu}: {xid.code} ({xid.meaning})" for xid in seen.xids()])
-    return [
-        Verdict(
-            not wasted, f"held and {under}: {listed(wasted)}" if wasted else f"no GPU is held by a pod and {under}"
-        ),
-        Verdict(not slowed, f"throttled, {judged}: {slowed}" if slowed else f"no GPU was throttled, {judged}"),
-        Verdict(not errors, f"XID errors: {errors}" if errors else "no XID error was reported"),
-    ]
+    none = "no XID error was reported" if seen.of(XID) or not seen.gpus else "XID errors are not collected"
+    found = (
+        (not wasted, f"held and {under}: {listed(wasted)}" if wasted else f"no GPU is held by a pod and {under}"),
+        (not slowed, f"throttled, {judged}: {slowed}" if slowed else f"no GPU was throttled, {judged}"),
+        (not errors, f"XID errors: {errors}" if errors else none),
+    )
+    return [Verdict(holds, text, is_finding=True) for holds, text in found]
 
 
 def _events(seen: Telemetry, idle_seconds: float) -> list[tuple[str, ...]]:

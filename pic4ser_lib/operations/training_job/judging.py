@@ -12,14 +12,22 @@ from pic4ser_lib.operations.training_job.specification import PORT, Job
 
 @dataclass(frozen=True)
 class Judgement:
-    """One promise, whether it was kept, and what shows it. `promise` is the same on every run; `evidence` is not."""
+    """One promise, whether it was kept, and what shows it. `promise` is the same on every run; `evidence` is not.
+
+    `is_kept` is None where the evidence is gone, so that nobody can tell any more.
+    """
 
     promise: str
-    is_kept: bool
+    is_kept: bool | None
     evidence: str
 
+    @property
+    def answer(self) -> str:
+        """Yes, no, or that nobody can tell."""
+        return {True: "yes", False: "NO", None: "unknown"}[self.is_kept]
+
     def __str__(self) -> str:
-        return f"{self.promise}: {'' if self.is_kept else 'NO, '}{self.evidence}"
+        return f"{self.promise}: {'' if self.is_kept else f'{self.answer}, '}{self.evidence}"
 
 
 def judged(job: Job, found: Seen, *, alone: Seen | None = None, least_efficiency: float = 0.0) -> tuple[Judgement, ...]:
@@ -67,7 +75,9 @@ def _judgements(job: Job, found: Seen, alone: Seen | None, least: float) -> Iter
     if alone is not None:
         reached = efficiency(found, alone)
         rates = f"{throughput(found):.0f} examples a second against {throughput(alone):.0f} of one worker"
-        promise = f"a worker keeps at least {least:.0%} of the throughput it has alone"
+        promise = "the throughput is known, alone and together"
+        if least:
+            promise = f"a worker keeps at least {least:.0%} of the throughput it has alone"
         yield Judgement(promise, reached > 0 and reached >= least, f"scaling efficiency {reached:.0%}: {rates}")
 
 
@@ -76,13 +86,13 @@ def _is_told_right(job: Job, worker: Worker) -> bool:
     told = worker.said.tf_config
     if told is None or job.workers == 1:
         return told == {}
-    addresses = told.get("cluster", {}).get("worker", ())
-    task = told.get("task", {})
-    begin = [f"{job.pod(i)}.{job.namespace}.svc" for i in range(job.workers)]
-    right = len(addresses) == job.workers and all(
-        a.startswith(b) and a.endswith(f":{PORT}") for a, b in zip(addresses, begin, strict=True)
-    )
-    return bool(right and task.get("type") == "worker" and int(task.get("index", -1)) == worker.index)
+    match told:
+        case {"cluster": {"worker": [*addresses]}, "task": {"type": "worker", "index": index}}:
+            begin = [f"{job.pod(i)}.{job.namespace}.svc" for i in range(job.workers)]
+            return str(index) == str(worker.index) and len(addresses) == job.workers and all(
+                str(a).startswith(b) and str(a).endswith(f":{PORT}") for a, b in zip(addresses, begin, strict=True)
+            )  # fmt: skip
+    return False
 
 
 def _told(job: Job) -> str:

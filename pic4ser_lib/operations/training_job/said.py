@@ -15,6 +15,13 @@ from pic4ser_lib.steps import Shell
 _ADMIN = "/etc/kubernetes/admin.conf"
 _TAIL = 12
 _PREFIX = re.compile(r"^\[pod/([^/]+)/[^\]]+\] ?(.*)$")
+_NUMBER = (int, float)
+_FIELDS: dict[str, dict[str, Any]] = {
+    "start": {"tf_config": dict},
+    "step": {"epoch": int, "step": int, "loss": _NUMBER},
+    "epoch": {"epoch": int, "examples_per_second": _NUMBER},
+    "end": {"weights_sha256": str},
+}
 # All lines that are meant for us, and the last ones of each worker that are not.
 _ASK = """
 test -e ADMIN || exit 0
@@ -66,13 +73,13 @@ def _with(known: Said, line: str) -> Said:
     event = _event(line)
     match event.get("event"):
         case "start":
-            return replace(known, tf_config=event.get("tf_config") or {})
+            return replace(known, tf_config=event["tf_config"])
         case "step":
-            return replace(known, losses=(*known.losses, (event["step"], event["loss"])), epoch=event.get("epoch", 0))
+            return replace(known, losses=(*known.losses, (event["step"], event["loss"])), epoch=event["epoch"])
         case "epoch":
             return replace(known, rates=(*known.rates, event["examples_per_second"]), epoch=event["epoch"])
         case "end":
-            return replace(known, weights=str(event["weights_sha256"]))
+            return replace(known, weights=event["weights_sha256"])
         case _:
             return replace(known, tail=(*known.tail, line)[-_TAIL:])
 
@@ -85,6 +92,7 @@ def _event(line: str) -> dict[str, Any]:
         event = json.loads(line.removeprefix("pic4ser "))
     except ValueError:
         return {}
-    needed = {"step": ("step", "loss"), "epoch": ("epoch", "examples_per_second"), "end": ("weights_sha256",)}
-    is_whole = isinstance(event, dict) and all(key in event for key in needed.get(str(event.get("event")), ()))
-    return event if is_whole else {}
+    if not isinstance(event, dict):
+        return {}
+    needed = _FIELDS.get(str(event.get("event")), {})
+    return event if all(isinstance(event.get(key), kind) for key, kind in needed.items()) else {}

@@ -93,7 +93,7 @@ def failing(job: Job, namespace: str) -> dict[str, tuple[Job, tuple[str, ...]]]:
     return {
         "an image that does not exist": (
             replace(base, name="no-such-image", image=f"{repository}:no-such-tag", gpus_per_worker=0),
-            ("worker 0", "no-such-tag"),
+            ("worker", "no-such-tag"),
         ),
         "a crash of worker 1": (
             replace(base, name="crash-in-worker-1", script=_CRASH, gpus_per_worker=0),
@@ -101,13 +101,14 @@ def failing(job: Job, namespace: str) -> dict[str, tuple[Job, tuple[str, ...]]]:
         ),
         "more GPUs than any node has": (
             replace(base, name="too-many-gpus", gpus_per_worker=1000),
-            ("worker 0", "1000 GPUs", "no node has"),
+            ("worker", "1000 GPUs", "no node has"),
         ),
     }
 
 
 _CRASH = """
-import json, os, sys, time
+import json, os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # or its pod is there for half a minute more
 index = json.loads(os.environ["TF_CONFIG"])["task"]["index"]
 if index == 1:
     print("this worker fails on purpose", flush=True)

@@ -11,9 +11,10 @@
       - write: /etc/fstab                    # content (exact) or contains/lacks (lists); mode when given
       - restart: containerd                  # also remove:, apply: [names], patch:, delete:, keep_kubeconfig:
 
-Instead of `actions`: `later: NEEDS`, `settling: MISSING`, `refused: {wanted, seen, remedy}`; each text need only occur
-in what the step says. `!object {...}` makes something with attributes, for arguments that are models of a site;
-`!parameters lab` and `!node [lab, kitt]` load the real ones.
+Instead of `actions`: `later: NEEDS`, `settling: MISSING`, `refused: {wanted, seen, remedy}`, and `failed: SEEN` where
+waiting cannot help; each text need only occur in what the step says. `!object {...}` makes something with attributes,
+for arguments that are models of a site; `!parameters lab` and `!node [lab, kitt]` load the real ones; `!job {...}`
+makes a training job.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ import pytest
 from ruamel.yaml import YAML
 
 from pic4ser_lib import steps
+from pic4ser_lib.errors import StepFailed
 from pic4ser_lib.operations import files
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 CASES = sorted(HERE.glob("*/*.yaml"))
-OUTCOMES = {"actions", "later", "settling", "refused"}
+OUTCOMES = {"actions", "later", "settling", "refused", "failed"}
 KEYS = OUTCOMES | {"recorded", "step", "args", "with", "raw", "seen", "note"}
 
 
@@ -48,11 +50,18 @@ def _node(site: str, name: str) -> Any:
     return _site(site).node(name)
 
 
+def _job(given: dict[str, Any]) -> Any:
+    from pic4ser_lib.operations.training_job import Job
+
+    return Job(**{"name": "multi-worker", "image": "registry.lab/tf:1", "script": "print(1)", **given})
+
+
 def load(path: Path) -> dict[str, Any]:
     yaml = YAML(typ="safe", pure=True)
     build = yaml.constructor
     build.add_constructor("!object", lambda c, node: SimpleNamespace(**c.construct_mapping(node, deep=True)))
     build.add_constructor("!tuple", lambda c, node: tuple(c.construct_sequence(node, deep=True)))
+    build.add_constructor("!job", lambda c, node: _job(c.construct_mapping(node, deep=True)))
     build.add_constructor("!parameters", lambda c, node: _site(c.construct_scalar(node)))
     build.add_constructor("!node", lambda c, node: _node(*c.construct_sequence(node)))
     case: dict[str, Any] = yaml.load(path.read_text())
@@ -120,7 +129,7 @@ def _same(action: steps.Action, expected: dict[str, Any]) -> None:
 def _decided(step: steps.Step, raw: Any) -> Any:
     try:
         decision = step.actions(step.parse(raw))
-    except steps.Refused as refusal:
+    except (steps.Refused, StepFailed) as refusal:
         return refusal
     return decision
 
@@ -138,6 +147,8 @@ def test_a_step_decides_as_its_case_says(path: Path) -> None:
             assert "refused" in case, refusal
             for field, text in case["refused"].items():
                 assert text in getattr(refusal, field)
+        case StepFailed() as failure:
+            assert case.get("failed", "not expected") in failure.seen
         case steps.Later() as later:
             assert case.get("later", "not expected") in f"{later.needs} {later.why}"
         case steps.Settling() as settling:
@@ -165,7 +176,7 @@ def test_a_file_that_was_written_is_not_written_again(path: Path) -> None:
     if not writes:
         return
     again = _decided(step, _fed_back(raw, writes))
-    assert not isinstance(again, steps.Refused), again
+    assert not isinstance(again, Exception), again
     rewritten = [a.path for a in again if isinstance(a, steps.WriteFile)] if isinstance(again, list | tuple) else []
     assert not set(rewritten) & {write.path for write in writes}
     if len(writes) == len(actions):
