@@ -34,8 +34,14 @@ def lab() -> None:
     type=click.Path(path_type=Path, resolve_path=True),
     help="Serve the upstream charts in this folder (.tgz or unpacked) in place of the stand-ins of their names.",
 )
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Fetch upstream's charts, and its images that need no GPU, and serve them in place of the stand-ins. "
+    "Only when asked: without it nothing of these is fetched, and a rehearsal is the same everywhere.",
+)
 @click.option("--wait", is_flag=True, help="Return only when the lab serves what every notebook needs.")
-def up(site: str, like: str, charts: Path | None, wait: bool) -> int:
+def up(site: str, like: str, charts: Path | None, online: bool, wait: bool) -> int:
     """Boot the lab's machines, or find them as they are; what the later notebooks need is built meanwhile.
 
     Example: pic4ser lab up --like parameters/pic4ser --charts ~/charts
@@ -44,12 +50,14 @@ def up(site: str, like: str, charts: Path | None, wait: bool) -> int:
     from pic4ser_lib.lab import rehearsal
     from pic4ser_lib.lab.like import like as made_like
 
+    if charts is not None and online:
+        raise click.UsageError("--online fetches the charts itself: leave out --charts or --online.")
     if charts is not None:
         chart_files.read(charts)  # what cannot be served is refused before anything starts
     if like:
         site = str(made_like(like))
         click.echo(f"Written: {site}")
-    now = rehearsal.up(site, tell=_progress, charts=charts)
+    now = rehearsal.up(site, tell=_progress, charts=charts, online=online)
     if wait:
         rehearsal.wait("99", tell=_progress)
         now = rehearsal.status()
@@ -127,7 +135,8 @@ def lab_ready(site: Site) -> Callable[[str], str]:
 def _lines(now: Status) -> list[str]:
     machines = (*now.nodes, now.mirror)
     running = [f"{m.name:<12}  {m.state:<8}  {m.address:<12}  {m.memory_bytes / 2**20:,.0f} MB" for m in machines]
-    return [*running, *(f"{stage:<12}  {word}" for stage, word in now.stages)]
+    origin = ["online        upstream's charts and images, fetched before the nodes booted"] if now.online else []
+    return [*running, *origin, *(f"{stage:<12}  {word}" for stage, word in now.stages)]
 
 
 def _progress(line: str) -> None:

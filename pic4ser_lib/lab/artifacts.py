@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import archives, cache, golang, images, processes, repository, rootfs
+from pic4ser_lib.lab import archives, cache, chartrepos, golang, images, processes, registries, repository, rootfs
 from pic4ser_lib.lab import charts as charts_
 from pic4ser_lib.lab.building import Progress, build_all
 from pic4ser_lib.lab.images import ImageArchive
@@ -25,6 +25,7 @@ from pic4ser_lib.lab.stages import STAGES, Plan, plan
 NODE = "localhost/pic4ser-node"
 MIRROR = "localhost/pic4ser-mirror"
 _ENTRY = "/pic4ser-entry"
+_CHARTS = "upstream's charts"
 
 # Commands that the builders call, and the Debian package each comes in.
 _TOOLS = {
@@ -61,10 +62,13 @@ def stages() -> tuple[str, ...]:
     return STAGES
 
 
-def build(stage: str, progress: Progress | None = None, *, charts: Path | None = None) -> Artifacts:
+def build(
+    stage: str, progress: Progress | None = None, *, charts: Path | None = None, online: bool = False
+) -> Artifacts:
     """Makes what is missing of a stage and returns it; seconds when all is there.
 
-    `charts` is a folder of upstream charts, served in place of the stand-ins that have their names.
+    `charts` is a folder of upstream charts, served in place of the stand-ins that have their names. `online` takes
+    images from upstream's registries where the pins say that they can; `fetch` has them in the cache before.
 
     `progress(artifact, state, seconds)` is called from other threads, at least every 2 s for each artifact that is
     being made; states: waiting, building, ready, cached, failed. Raises ArtifactError.
@@ -72,18 +76,42 @@ def build(stage: str, progress: Progress | None = None, *, charts: Path | None =
     told: Progress = progress or (lambda artifact, state, seconds: None)
     root, pins = cache.root(), load()
     processes.allow()
-    made = plan(stage, pins, root)
-    missing = [recipe for recipe in made.recipes.values() if not recipe.folder(root).is_dir()]
-    if missing:
-        _require_tools()
-        _require_disk(missing, root, told)
-    build_all(tuple(made.recipes.values()), root, told)
+    made = plan(stage, pins, root, online=online)
+    missing = _make(list(made.recipes.values()), root, told)
     found = _found(made, pins, root, told)
     if charts:
         found = replace(found, trees=tuple(_with_charts(below, folder, root, charts) for below, folder in found.trees))
     if stage == STAGES[-1] and missing:
         golang.drop_build_cache(root)
     return found
+
+
+def fetch(progress: Progress | None = None) -> Path:
+    """What the lab takes from upstream is in the cache, of every stage; returns the folder of upstream's charts.
+
+    For `pic4ser lab up --online`, before the nodes boot. Raises ArtifactError.
+    """
+    told: Progress = progress or (lambda artifact, state, seconds: None)
+    root, pins = cache.root(), load()
+    started, state = time.monotonic(), "failed"
+    told(_CHARTS, "building", 0.0)
+    try:
+        charts = chartrepos.fetched(root, chartrepos.pinned(pins))
+        state = "ready"
+    finally:
+        told(_CHARTS, state, time.monotonic() - started)
+    _make(list(registries.recipes(pins).values()), root, told)
+    return charts
+
+
+def _make(recipes: list[Recipe], root: Path, told: Progress) -> list[Recipe]:
+    """Makes those that are missing, and returns them."""
+    missing = [recipe for recipe in recipes if not recipe.folder(root).is_dir()]
+    if missing:
+        _require_tools()
+        _require_disk(missing, root, told)
+    build_all(tuple(recipes), root, told)
+    return missing
 
 
 def _with_charts(below: str, folder: Path, root: Path, yours: Path) -> tuple[str, Path]:

@@ -66,6 +66,7 @@ def complete(home: Path, made: Artifacts) -> None:
             fingerprint=made.apt_fingerprint,
             interface=network.bridge(),
             archives=made.sums,
+            online=started.online if started else False,
         )
 
 

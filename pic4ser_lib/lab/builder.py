@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ class Known:
     key: str
     charts: str
     stages: dict[str, Stage]
+    online: bool = False
 
     @property
     def served(self) -> bool:
@@ -58,16 +60,17 @@ def known(home: Path) -> Known | None:
     """What the last builder wrote; None when there was none since the lab came up."""
     try:
         told = json.loads((home / "builder.json").read_text())
-        return Known(told["key"], told["charts"], {name: Stage(**stage) for name, stage in told["stages"].items()})
+        seen = {name: Stage(**stage) for name, stage in told["stages"].items()}
+        return Known(told["key"], told["charts"], seen, told.get("online", False))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def ensure(home: Path, *, charts: Path | None = None) -> None:
+def ensure(home: Path, *, charts: Path | None = None, online: bool = False) -> None:
     """The later stages are served as they are pinned now, or a builder is at it."""
-    wanted = Known(_key(), str(charts or ""), dict.fromkeys(LATER, Stage("waiting")))
+    wanted = Known(_key(), str(charts or ""), dict.fromkeys(LATER, Stage("waiting")), online)
     seen = known(home)
-    same = seen is not None and (seen.key, seen.charts) == (wanted.key, wanted.charts)
+    same = seen is not None and replace(seen, stages={}) == replace(wanted, stages={})
     if seen and same and (seen.served or alive(home)):
         return
     stop(home)
@@ -211,7 +214,8 @@ class _Work:
     def _one(self, stage: str) -> None:
         self._say(stage, "building")
         charts = Path(self.now.charts) if self.now.charts else None
-        made = artifacts.build(stage, lambda *heard: self._heard(stage, *heard), charts=charts)
+        told = partial(self._heard, stage)
+        made = artifacts.build(stage, told, charts=charts, online=self.now.online)
         if state.running(self.home) is None:
             raise LabError(what=f"serve {stage}", seen="the lab is down", remedy="Run: pic4ser lab up")
         served = mirror.of(made, cache.root(), self.home)

@@ -81,7 +81,12 @@ def _recipe(image: Mapping[str, Any], number: int, known: Mapping[str, Recipe]) 
     repository = image["name"].rpartition(":")[0]
     return Recipe(
         name="image-" + re.sub(r"[^a-z0-9.]+", "-", repository),
-        inputs={"pin": image, "recipe": number, "files": own_files(chosen)},
+        # Whether --online takes it from elsewhere changes nothing in what is built here.
+        inputs={
+            "pin": {key: told for key, told in image.items() if key != "online"},
+            "recipe": number,
+            "files": own_files(chosen),
+        },
         make=lambda into, made: _make(image, chosen, into, made),
         needs=(*below, *needed(chosen, known)),
         disk_bytes=500_000_000,

@@ -24,6 +24,7 @@ class Pins:
     images: Mapping[str, Any]
     files: Mapping[str, Any]
     python: Mapping[str, Any] = field(default_factory=dict)
+    charts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -34,10 +35,10 @@ class Pins:
 @cache
 def load(folder: Path = HERE / "pins") -> Pins:
     """The pins of this folder."""
-    golang, python = _read(folder / "golang.yaml"), _read(folder / "python.yaml")
+    golang, python, charts = (_read(folder / f"{name}.yaml") for name in ("golang", "python", "charts"))
     words = _words(_versions(golang)) | {name: entry["version"] for name, entry in python["packages"].items()}
     read = {name: _filled(_read(folder / f"{name}.yaml"), words) for name in ("debian", "images", "files")}
-    return Pins(golang=_filled(golang, words), python=python, **read)
+    return Pins(golang=_filled(golang, words), python=python, charts=charts, **read)
 
 
 def stage_of(entry: Mapping[str, Any]) -> str:

@@ -50,6 +50,7 @@ class Status:
     since: str = ""
     sites: tuple[str, ...] = ()
     stages: tuple[tuple[str, str], ...] = ()
+    online: bool = False
 
     @property
     def up(self) -> bool:
@@ -57,12 +58,15 @@ class Status:
         return self.network and bool(self.nodes) and all(m.state == "running" for m in (*self.nodes, self.mirror))
 
 
-def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell, charts: Path | None = None) -> Status:
+def up(
+    site: str | Path = sitefolder.DEFAULT, *, tell: Tell, charts: Path | None = None, online: bool = False
+) -> Status:
     """Every node of the site boots as a plain machine, or runs on as it is; the site's folder is completed.
 
     What the notebooks from 05 on need is built and served by a process of its own: see `wait`. `charts` is a folder of
-    upstream charts, served in place of the stand-ins.
-    Raises LabError, DeadlinePassed, or ArtifactError when something cannot be built.
+    upstream charts, served in place of the stand-ins. `online`: upstream's charts and images are fetched first, here on
+    the host, since nodes never have a way out. Only when asked: an offline rehearsal is the same everywhere.
+    Raises LabError, DeadlinePassed, or ArtifactError when something cannot be built or fetched.
     """
     folder = sitefolder.found(site)
     nodes = sitefolder.nodes_of(folder)
@@ -71,14 +75,16 @@ def up(site: str | Path = sitefolder.DEFAULT, *, tell: Tell, charts: Path | None
     with state.locked("lab up"), Progress(write=tell) as progress:
         seen = containers()
         since = _one_lab(home, nodes, seen)
+        _same_origin(since, online=online)
         new = [node for node in nodes if node.container not in seen or not seen[node.container].alive]
         capacity.require(capacity.seen(home), new_nodes=len(new))
-        made = _built(progress)
+        charts = _fetched(home, progress) if online else charts
+        made = _built(progress, online=online)
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
-        state.keep(home, state.Running(sites, since.since if since else state.now(), nodes))
+        state.keep(home, state.Running(sites, since.since if since else state.now(), nodes, online))
         boot.boot(home, nodes, made, seen, progress)
         boot.complete(home, made)
-        builder.ensure(home, charts=charts)
+        builder.ensure(home, charts=charts, online=online)
     return status()
 
 
@@ -115,6 +121,7 @@ def status() -> Status:
         since=started.since if started else "",
         sites=started.sites if started else (),
         stages=builder.told(_home_of(seen)) if started else (),
+        online=started.online if started else False,
     )
 
 
@@ -158,16 +165,41 @@ def _one_lab(home: Path, nodes: Sequence[NodeSpec], seen: dict[str, Container]) 
     )
 
 
-def _built(progress: Progress) -> Artifacts:
+def _same_origin(started: state.Running | None, *, online: bool) -> None:
+    # Its nodes hold images already, which nothing fetches again: half of each would be neither.
+    if started is None or started.online == online:
+        return
+    end = "End it first: pic4ser lab down."
+    raise LabError(
+        what="lab up --online" if online else "lab up",
+        seen=f"the lab that runs since {started.since} was started {'without' if online else 'with'} --online",
+        remedy=end if online else f"Go on with it: pic4ser lab up --online. {end}",
+    )
+
+
+def _fetched(home: Path, progress: Progress) -> Path:
     from pic4ser_lib.lab import artifacts
 
+    kept = builder.known(home)
+    if kept and kept.online and Path(kept.charts).is_dir():
+        return Path(kept.charts)  # this lab's since it came up: it goes on without the Internet
+    return artifacts.fetch(_heard(progress))
+
+
+def _built(progress: Progress, *, online: bool) -> Artifacts:
+    from pic4ser_lib.lab import artifacts
+
+    return artifacts.build(boot.STAGE, _heard(progress), online=online)
+
+
+def _heard(progress: Progress) -> Callable[[str, str, float], None]:
     def heard(artifact: str, what: str, seconds: float) -> None:
         if what == "building":
             progress.tell(artifact, f"artifact: {what}")
         else:
             progress.done(artifact)
 
-    return artifacts.build(boot.STAGE, heard)
+    return heard
 
 
 def _cleared(home: Path, progress: Progress) -> list[str]:

@@ -53,8 +53,12 @@ def write_local(
     fingerprint: str,
     interface: str = "",
     archives: Mapping[str, str] | None = None,
+    online: bool = False,
 ) -> Path:
-    """Completes the site for this machine; a file that says the same already stays untouched."""
+    """Completes the site for this machine; a file that says the same already stays untouched.
+
+    In an `online` lab, the stand-ins that upstream's charts and images have replaced are none.
+    """
     path = folder / LOCAL
     text = local(
         key=key,
@@ -63,6 +67,7 @@ def write_local(
         machine=machine_id(),
         interface=interface,
         archives=archives,
+        stand_ins=left(_read(folder / "cluster.yaml")) if online else None,
     )
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
@@ -82,11 +87,13 @@ def local(
     machine: str,
     interface: str = "",
     archives: Mapping[str, str] | None = None,
+    stand_ins: Sequence[Any] | None = None,
 ) -> str:
     """The text of local.yaml.
 
     `interface` is the host's end of the lab's network, gone when the lab is. `archives` is the sha256 of each of
-    `sources.archives` as the mirror serves it: built here, and so not the same bytes on every machine.
+    `sources.archives` as the mirror serves it: built here, and so not the same bytes on every machine. `stand_ins`
+    goes in place of what cluster.yaml names.
     """
     sums = sorted((archives or {}).items())
     return "\n".join(
@@ -102,9 +109,18 @@ def local(
             *(f"    {name}: {{fingerprint: {json.dumps(fingerprint)}}}" for name in SIGNED),
             *(["  archives:"] if sums else []),
             *(f"    {name}: {{sha256: {json.dumps(checksum)}}}" for name, checksum in sums),
+            *([] if stand_ins is None else ["stand_ins:" if stand_ins else "stand_ins: []"]),
+            *(f"  - {json.dumps(stand_in)}" for stand_in in stand_ins or ()),
             "",
         )
     )
+
+
+def left(cluster: Mapping[str, Any]) -> list[Any]:
+    """The stand-ins that an online lab still has. One that does not say `online: true` stays named."""
+    named = cluster.get("stand_ins")
+    every = named if isinstance(named, list) else []
+    return [each for each in every if not (isinstance(each, dict) and each.get("online") is True)]
 
 
 def machine_id(paths: Iterable[Path] = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))) -> str:

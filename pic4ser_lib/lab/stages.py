@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import archives, charts, golang, images, packages, repository, rootfs, wheels
+from pic4ser_lib.lab import archives, charts, golang, images, packages, registries, repository, rootfs, wheels
 from pic4ser_lib.lab.pins import Pins, stage_of
 from pic4ser_lib.lab.recipes import Made, Recipe, entries, needed, place
 
@@ -53,11 +53,14 @@ def needed_by(notebook: str) -> str:
     return next((stage for stage, last in _LAST_NOTEBOOK.items() if number <= last), STAGES[-1])
 
 
-def plan(stage: str, pins: Pins, root: Path) -> Plan:
-    """What to make for a stage. Makes the signing key, on which others depend."""
+def plan(stage: str, pins: Pins, root: Path, *, online: bool = False) -> Plan:
+    """What to make for a stage. Makes the signing key, on which others depend.
+
+    `online`: images come from upstream's registries where the pins say that they can.
+    """
     chosen = upto(stage)
     known = _known(pins, root)
-    pictures = images.recipes(pins, known)
+    pictures = images.recipes(pins, known) | (registries.recipes(pins) if online else {})
     known |= {recipe.name: recipe for recipe in pictures.values()}
     wanted = [image for image in pins.images["images"] if stage_of(image) in chosen]
     names = [name for image in wanted for name in (image["name"], *image.get("also", ()))]

@@ -39,11 +39,12 @@ def folder() -> Path:
 
 @dataclass(frozen=True)
 class Running:
-    """Which sites' folders were completed for this lab, its nodes, and when it was started."""
+    """Which sites' folders were completed for this lab, its nodes, when it was started, and if it was online."""
 
     sites: tuple[str, ...]
     since: str
     nodes: tuple[NodeSpec, ...]
+    online: bool = False
 
 
 def running(state: Path) -> Running | None:
@@ -51,7 +52,7 @@ def running(state: Path) -> Running | None:
     try:
         kept = json.loads((state / "lab.json").read_text())
         nodes = tuple(NodeSpec(**node) for node in kept["nodes"])
-        return Running(tuple(kept["sites"]), kept["since"], nodes)
+        return Running(tuple(kept["sites"]), kept["since"], nodes, kept.get("online", False))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -173,6 +173,9 @@ class StandIn(_Model):
     name: str = Field(min_length=1, description="what is here")
     instead_of: str = Field(min_length=1, description="what a real site has in its place")
     does_not_prove: str = Field(min_length=1, description="what a rehearsal with it says nothing about")
+    online: bool = Field(
+        default=False, description="true: a lab started with `pic4ser lab up --online` has the real thing in its place"
+    )
 
 
 class Ssh(_Model):

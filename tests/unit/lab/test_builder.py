@@ -106,6 +106,24 @@ def test_other_charts_need_another_builder(home: Path, program: Callable[[str], 
     assert known.charts == str(tmp_path)
 
 
+def test_an_online_lab_needs_another_builder_which_remembers_it(home: Path, program: Callable[[str], None]) -> None:
+    program(LIVES)
+    builder.ensure(home)
+    _until(lambda: len(_begun(home)) == 1)
+    builder.ensure(home, online=True)
+    _until(lambda: len(_begun(home)) == 2)
+    builder.ensure(home, online=True)
+    known = builder.known(home)
+    assert known is not None
+    assert known.online
+    assert len(_begun(home)) == 2
+
+
+def test_a_memory_from_before_labs_could_be_online_is_that_of_one_that_is_not(home: Path) -> None:
+    (home / "builder.json").write_text(json.dumps({"key": "k", "charts": "", "stages": {}}))
+    assert builder.known(home) == builder.Known("k", "", {}, online=False)
+
+
 def test_who_waits_starts_a_killed_one_again(home: Path, program: Callable[[str], None]) -> None:
     program(LIVES)
     builder.ensure(home)
