@@ -49,6 +49,28 @@ def keep_kubeconfig(path: Path, admin_conf: str, server: str, tls_server_name: s
     _write_privately(path, yaml.safe_dump(config, sort_keys=False))
 
 
+def in_memory(config: dict[str, Any]) -> dict[str, Any]:
+    """A kubeconfig whose certificates and key are files of this process's memory; they end with it, however it ends.
+
+    TLS wants files. The kubernetes client would write them to disk and leave them there when its process is killed.
+    Raises ValueError, TypeError or KeyError for what is no kubeconfig.
+    """
+    for kind in ("cluster", "user"):
+        for named in config[f"{kind}s"]:
+            named[kind] = dict(_as_file(key, value) for key, value in named[kind].items())
+    return config
+
+
+def _as_file(key: str, value: Any) -> tuple[str, Any]:
+    """`client-key-data` and its base64 as `client-key` and a path; anything else as it is."""
+    name = key.removesuffix("-data")
+    if name == key:
+        return key, value
+    handle = os.memfd_create(name)
+    os.write(handle, base64.b64decode(value, validate=True))
+    return name, f"/proc/self/fd/{handle}"
+
+
 def _parts(text: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The first cluster and the first user of a kubeconfig; empty where there is none."""
     import yaml

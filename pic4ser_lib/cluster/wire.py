@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from pic4ser_lib.cluster.kubeconfig import in_memory
 from pic4ser_lib.errors import ClusterError
 
 JSON = "application/json"
@@ -110,11 +111,9 @@ def _connected(kubeconfig: Path, _changed: int, _inode: int) -> Wire:
 
     configuration = client.Configuration()
     try:
-        # The client writes keys to temporary files while it runs: beside the kubeconfig (0700), not in /tmp.
-        config.load_kube_config(  # type: ignore[no-untyped-call]
-            str(kubeconfig), client_configuration=configuration, temp_file_path=str(kubeconfig.parent)
-        )
-    except (config.ConfigException, yaml.YAMLError, ValueError, TypeError, AttributeError) as error:
+        described = in_memory(yaml.safe_load(kubeconfig.read_text()))
+        config.load_kube_config_from_dict(described, client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except (config.ConfigException, yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ClusterError(
             reason=f"{kubeconfig} cannot be used: {error}", object="kubeconfig",
             remedy="Remove it and run notebook 02 again: it makes a new one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,9 @@ def server(one_server: HTTPServer) -> HTTPServer:
     return one_server
 
 
+KEPT = ("client-certificate-data", "client-key-data")
+
+
 def kubeconfig(folder: Path, url: str, user: dict[str, str] | None = None) -> Path:
     path = folder / "kubeconfig"
     config = {
@@ -55,6 +59,23 @@ def cluster(server: HTTPServer, tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(kubeconfig(tmp_path, server.url_for("").rstrip("/")), sleep=lambda seconds: None)
     yield made
     wire.connected(made.kubeconfig).close()
+
+
+def test_a_key_never_lies_in_a_file_that_a_killed_process_would_leave(tmp_path: Path) -> None:
+    user = {name: base64.b64encode(b"of " + name.encode()).decode() for name in KEPT}
+    seen = wire.connected(kubeconfig(tmp_path, "https://127.0.0.1:9", user)).client.configuration
+    assert [Path(path).read_text() for path in (seen.cert_file, seen.key_file)] == [f"of {name}" for name in KEPT]
+    assert [path.name for path in tmp_path.iterdir()] == ["kubeconfig"]
+    assert all(Path(path).resolve().name.endswith("(deleted)") for path in (seen.cert_file, seen.key_file))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "users: 1", '{"clusters": [], "users": [{"user": {"client-key-data": "?"}}]}']
+)
+def test_a_file_that_is_no_kubeconfig_is_said(tmp_path: Path, text: str) -> None:
+    (tmp_path / "kubeconfig").write_text(text)
+    with pytest.raises(ClusterError, match="cannot be used"):
+        wire.connected(tmp_path / "kubeconfig")
 
 
 def status(code: int, message: str) -> Response:
