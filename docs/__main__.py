@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from docs.generate.markdown import without_files
 from docs.generate.pages import pages
 from docs.links import broken
 
 HOUSE = Path(__file__).parents[1]
-_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)]+)\)")
-_FENCED = re.compile(r"(^(`{3,}).*?^\2$)", re.DOTALL | re.MULTILINE)
 
 
 def main() -> int:
@@ -50,25 +48,14 @@ def stage(house: Path, into: Path) -> None:
     shutil.copytree(house / "docs/text", into, dirs_exist_ok=True)
     shutil.copytree(house / "docs/static", into / "static")
     shutil.copy(house / "docs/conf.py", into)
-    for name, text in pages(house).items():
+    generated = pages(house)
+    for name, text in generated.items():
         (into / name).parent.mkdir(exist_ok=True)
         (into / name).write_text(text, "utf-8")
+    (into / "more").mkdir()
     for page in sorted((house / "docs").glob("*.md")):
-        (into / "more").mkdir(exist_ok=True)
-        (into / "more" / page.name).write_text(without_files(page.read_text("utf-8")), "utf-8")
-
-
-def without_files(text: str) -> str:
-    """A page of the repository without its links to files beside it, which the site does not have."""
-    parts = _FENCED.split(text)
-    return "".join(
-        _LINK.sub(r"\1 (`\2`)", part) if number % 3 == 0 else part for number, part in enumerate(_kept(parts))
-    )
-
-
-def _kept(parts: list[str]) -> list[str]:
-    """The pieces of a split without the fences' own group, which is part of the block before it."""
-    return ["" if number % 3 == 2 else part for number, part in enumerate(parts)]
+        if page.name.replace("_", "-") not in generated:  # what README links to of those subjects, the site says itself
+            (into / "more" / page.name).write_text(without_files(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -20,8 +20,11 @@ nb_remove_code_outputs = False
 nitpicky = True
 nitpick_ignore_regex = [("py:(class|data|obj|exc)", ".*")]
 
+# Two hyphens are an option of a command, and never a dash.
+smartquotes = False
 # Docstrings name code in single backticks, as Markdown does.
 default_role = "code"
+add_module_names = False
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from docs.generate.markdown import without_files
 from docs.generate.notebooks import Notebook, source
 
 # What is no running text: blocks of code, headings, tables' lines, code, links and roles. A line of a block may be
@@ -18,6 +19,10 @@ _NOT_RUN = """\
 This chapter has not been run for this site yet: its cells are shown without what they print.
 :::"""
 
+_GOES_WRONG = """\
+An error says what was wanted, what was seen, and what to do now; run its cell again afterwards.
+All that can come up in this chapter:"""
+
 
 def chapter(book: Notebook, *, terms: Iterable[str], troubles: Sequence[tuple[str, str]] = ()) -> str:
     """The chapter's notebook as text. `troubles` are title and anchor of what can go wrong in it."""
@@ -25,7 +30,7 @@ def chapter(book: Notebook, *, terms: Iterable[str], troubles: Sequence[tuple[st
     left = set(terms)
     for cell in content["cells"]:
         if cell["cell_type"] == "markdown":
-            cell["source"] = _linked(source(cell), left)
+            cell["source"] = _linked(without_files(source(cell), keep=".ipynb"), left)
         else:
             cell["outputs"] = [each for output in cell["outputs"] for each in _readings(output)]
             cell["metadata"] = {**cell["metadata"], "mystnb": {"image": {"alt": _alternative(cell["outputs"])}}}
@@ -89,7 +94,7 @@ def _wrong(troubles: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     if not troubles:
         return []
     links = [f"- [{title}](#{anchor})" for title, anchor in troubles]
-    return [_markdown("wrong", "\n".join(["## If something goes wrong", "", *links]))]
+    return [_markdown("wrong", "\n".join(["## If something goes wrong", "", _GOES_WRONG, "", *links]))]
 
 
 def _markdown(name: str, text: str) -> dict[str, Any]:

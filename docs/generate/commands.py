@@ -12,7 +12,8 @@ _INTRODUCTION = """\
 Results go to standard output, progress to standard error.
 The exit code is 0 when all is proven, 1 when something failed, and 130 after Ctrl-C.
 It is 2 when the command or the site is wrong; then nothing was touched.
-A command that was stopped goes on from there when it is given again."""
+A command that was stopped goes on from there when it is given again.
+Each one explains itself with `--help`."""
 
 
 def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -37,7 +38,7 @@ def _section(path: tuple[str, ...], command: click.Command) -> str:
         heading(f"`{words}`", level=2, anchor=anchor("command", *path)),
         plain(sentence),
         block(usage, "text"),
-        *(_parameter(each, context) for each in command.get_params(context)),
+        *(_parameter(each, context) for each in command.params),
         *(["For example:", block(example, "sh")] if example else []),
     ])  # fmt: skip
 

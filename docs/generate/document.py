@@ -26,7 +26,7 @@ def _section(name: str, entries: list[dict[str, Any]], books: Sequence[Notebook]
     rows = [
         (_command(entry), _done_by(entry, books, documented), plain(entry.get("otherwise", ""))) for entry in entries
     ]
-    shown = table(("The document", "Done by", "Otherwise, because"), rows, widths=(45, 25, 30))
+    shown = table(("The document", "Done by", "Otherwise, because"), rows, widths=(38, 35, 27))
     return f"{heading(name, level=2, anchor=anchor('document', name))}\n\n{shown}"
 
 

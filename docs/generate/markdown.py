@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 _CODE = re.compile(r"(`[^`]+`)")
+_LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|#)([^)]+)\)")
+_FENCED = re.compile(r"(^`{3,}).*?^\1$", re.DOTALL | re.MULTILINE)
 _MARKS = re.compile(r"([\\*_<>\[\]{}|$#~^])")
 
 
@@ -44,6 +46,20 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, widths: Sequenc
     for row in (head, *rows):
         lines += [f"{'* -' if first else '  -'} {cell}".rstrip() for first, cell in zip(_firsts(), row, strict=False)]
     return "\n".join([*lines, "```"])
+
+
+def without_files(text: str, *, keep: str = "none of them") -> str:
+    """A text without its links to files that the site does not have; those whose name ends in `keep` stay."""
+
+    def named(found: re.Match[str]) -> str:
+        words, path = found[1], found[2].lstrip("./")
+        return found[0] if path.endswith(keep) else words if path in words else f"{words} (`{path}`)"
+
+    kept, end = [], 0
+    for block_of_code in _FENCED.finditer(text):
+        kept += [_LINK.sub(named, text[end : block_of_code.start()]), block_of_code[0]]
+        end = block_of_code.end()
+    return "".join([*kept, _LINK.sub(named, text[end:])])
 
 
 def page(title: str, *parts: str) -> str:

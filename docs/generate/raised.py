@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ BECOMES = {"Refused": "StepRefused", "Finding": "StepRefused"}
 PAIRS = {"pic4ser_lib.host.trouble": "Unreachable", "pic4ser_lib.lab.capacity": "LabError"}
 TOLD = ("wanted", "waiting_for", "needed", "seen", "reason", "allowed", "remedy")
 """The fields in which an error says something of its own."""
+ALIKE = 0.8
+"""Readings that are more alike than this differ by a unit or an ending."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,12 @@ class Raised:
     said: Mapping[str, tuple[str, ...]]
 
     def text(self, name: str) -> str:
-        """A field's readings as one text."""
-        return " / ".join(text for text in self.said.get(name, ()) if text)
+        """A field's readings as one text, without those that are nearly another."""
+        kept: list[str] = []
+        for text in filter(None, self.said.get(name, ())):
+            if all(difflib.SequenceMatcher(None, text, other).ratio() < ALIKE for other in kept):
+                kept.append(text)
+        return "; or: ".join(kept)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ MOST = 6
 DEEPEST = 12
 """So many names are followed from one to the next; a text that needs more is a name."""
 
+UNKNOWN = "«…»"
 _THROUGH = {"strip", "rstrip", "lstrip", "removesuffix", "removeprefix", "lower", "capitalize", "decode", "splitlines"}
 
 
@@ -59,10 +60,10 @@ def name_of(expr: ast.AST) -> str:
         case ast.GeneratorExp(elt=elt) | ast.ListComp(elt=elt) | ast.SetComp(elt=elt):
             return name_of(elt)
         case ast.JoinedStr(values=values):
-            return next((name_of(v) for v in values if isinstance(v, ast.FormattedValue)), "«…»")
+            return next((name_of(v) for v in values if isinstance(v, ast.FormattedValue)), UNKNOWN)
         case ast.BinOp(left=left):
             return name_of(left)
-    return "«…»"
+    return UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,10 @@ class Reader:
         if values := scope.source.assigned(name, use):
             said = [text for value in values for text in self.texts(value, scope, depth)]
             telling = [text for text in said if any(map(str.isalpha, own_words(text)))]
-            yield from telling or (said if len(said) == 1 and own_words(said[0]) else (_shown(name),))
+            if len(values) == 1 and any(map(own_words, said)):
+                yield from (text.replace(UNKNOWN, _shown(name)) for text in said)
+            else:
+                yield from telling or (_shown(name),)
         elif name in scope.arguments:
             value, outside = scope.arguments[name]
             yield from self.texts(value, outside, depth)

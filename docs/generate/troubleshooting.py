@@ -43,7 +43,7 @@ CELLS = "Cells, runs and questions"
 
 _INTRODUCTION = """\
 Every error that is raised on purpose says who, what was wanted, what was seen, and what to do now.
-Look for the words you see after "saw" or after the colon: the search field knows this page.
+Look for the words you see after "saw" or after the last colon: the search field knows this page.
 What stands between « and » differs from case to case: «node» is the name of one of your machines.
 
 Running the same cell or the same command again is always safe.
@@ -90,15 +90,15 @@ def _section(title: str, errors: Sequence[Raised], books: Sequence[Notebook]) ->
         if any(title == subject(f"{LIBRARY}.operations.{c.partition('.')[0]}") for c in book.calls)
     ]
     links = ", ".join(f"[{book.number} {book.title}](chapters/{book.name}.ipynb)" for book in using)
-    said = list(dict.fromkeys(_entry(error) for error in errors))
+    said = [*dict.fromkeys(_entry(error) for error in errors if error.kind != "SiteError"), *_of_files(errors)]
     used = f"Used by {links}." if links else ""
     return "\n\n".join(filter(None, [heading(title, level=2, anchor=section_anchor(title)), used, *said]))
 
 
 def _entry(error: Raised) -> str:
     """What is seen as the term of a definition, and below it what was wanted and what to do."""
-    wanted = next((plain(error.text(name)) for name in ("wanted", "allowed") if _tells(error, name)), "")
-    lines = [f"Wanted: {wanted}"] if wanted else []
+    wanted = plain(error.text("wanted")) if _tells(error, "wanted") else ""
+    lines = [f"Wanted: {wanted}"] if wanted and wanted not in headline(error) else []
     lines.append(f"What to do: {plain(error.text('remedy') if _tells(error, 'remedy') else NEXT[error.kind])}")
     return "\n".join([headline(error), *(f": {line}" for line in lines)])
 
@@ -107,9 +107,6 @@ def headline(error: Raised) -> str:
     """The words by which a reader finds an error."""
     said = {name: plain(error.text(name)) for name in error.said}
     match error.kind:
-        case "SiteError":
-            where = said["file"] if _tells(error, "file") else "a site's file"
-            return f"{where}: `{error.text('key')}`" if error.text("key") else where
         case "ClusterError":
             return f"{said.get('object') or 'API server'}: {said.get('reason', '')}"
         case "DeadlinePassed":
@@ -122,7 +119,23 @@ def headline(error: Raised) -> str:
             return f"{said.get('what') or said.get('artifact') or 'lab'}: {said['seen']}"
         case "CommandFailed":
             return f"`{error.text('command')}` ended with {said.get('exit', '')}"
-    return said.get("seen") or said.get("wanted", "")
+    return said.get("seen", "") if _tells(error, "seen") else f"wanted {said.get('wanted')}, saw {said.get('seen')}"
+
+
+def _of_files(errors: Iterable[Raised]) -> list[str]:
+    """What is wrong in a site's files, by the sentence that says what is allowed; the same in several files once."""
+    files: dict[tuple[str, str], list[str]] = {}
+    for error in errors:
+        if error.kind == "SiteError":
+            for allowed in error.said["allowed"]:
+                files.setdefault((allowed, error.text("key")), []).append(error.text("file") or "the site's file")
+    return [_of_file(allowed, key, list(dict.fromkeys(where))) for (allowed, key), where in files.items()]
+
+
+def _of_file(allowed: str, key: str, files: Sequence[str]) -> str:
+    where = plain(" or ".join(files))
+    what = f"`{key}` in {where}" if key else where
+    return f"{plain(allowed)}\n: What to do: mend {what}. Nothing was touched."
 
 
 def _tells(error: Raised, name: str) -> bool:

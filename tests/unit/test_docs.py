@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 import pic4ser_lib.journal
-from docs.__main__ import without_files
 from docs.generate import chapters, document
+from docs.generate.markdown import without_files
 from docs.generate.notebooks import Notebook, notebooks
 from docs.generate.pages import glossary_terms, pages
 from docs.generate.parameters import parameters
@@ -302,5 +302,6 @@ def test_the_glossary_explains_what_somebody_new_meets_first() -> None:
 def test_links_to_files_that_the_site_does_not_have_become_their_names() -> None:
     page = "See [a test](../tests/a.py), [there](https://example.org).\n\n```\n[x](../y)\n```\n\n[z](q.yaml)"
     assert without_files(page) == (
-        "See a test (`../tests/a.py`), [there](https://example.org).\n\n```\n[x](../y)\n```\n\nz (`q.yaml`)"
+        "See a test (`tests/a.py`), [there](https://example.org).\n\n```\n[x](../y)\n```\n\nz (`q.yaml`)"
     )
+    assert without_files("[`a.py`](../a.py), [01](01.ipynb)", keep=".ipynb") == "`a.py`, [01](01.ipynb)"
