@@ -43,7 +43,7 @@ http {
   server {
     listen 80;
     root /srv/www;
-    error_page 404 @missing;
+    error_page 404 = @missing;
     location ~ /\\. { return 404; }
     location @missing {
       default_type text/plain;

@@ -180,12 +180,22 @@ class NamesResolve(Look):
         ]
 
 
+_BUSY = "503"  # HTTP's "not at the moment", as a repository says that is being published
+
+
 @dataclass(frozen=True)
 class Reached:
     """Addresses that answered, and for the others what came instead."""
 
     answers: tuple[tuple[str, str], ...]
     failed: tuple[tuple[str, str], ...]
+
+    @property
+    def note(self) -> str:
+        """What is there but has nothing to give at this moment; the notebook that needs it tries again by itself."""
+        return "; ".join(
+            f"{url} is not ready to be fetched yet ({_BUSY})" for url, answer in self.answers if answer == _BUSY
+        )
 
     def __str__(self) -> str:
         return f"{len(self.answers) - len(self.failed)} of {len(self.answers)} sources answer"
@@ -230,7 +240,7 @@ class SourcesReachable(Look):
         ]
 
     def _good(self, url: str, answer: str) -> bool:
-        if answer == "connected":
+        if answer in ("connected", _BUSY):
             return True
         good = ("200",) if url in self.files else ("200", "401", "403", "404", "405")
         return answer in good
