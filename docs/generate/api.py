@@ -14,7 +14,7 @@ from docs.generate.notebooks import Notebook
 
 _INTRODUCTION = """\
 What the notebooks call, and nothing else: a notebook imports all of it from `pic4ser_lib`.
-A function below returns a step, or a proof, and does nothing yet.
+A function of the operations returns a step, or a proof, and does nothing yet.
 `nodes.run(...)` asks whether what a step wants is so, and acts if not."""
 
 

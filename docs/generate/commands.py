@@ -48,6 +48,6 @@ def _parameter(parameter: click.Parameter, context: click.Context) -> str:
     if isinstance(parameter, click.Option):
         written, said = parameter.get_help_record(context) or ("", "")
         return f"`{written}`\n: {plain(said)}"
-    default = f" It is {parameter.default} if it is left out." if parameter.default else ""
-    optional = "May be left out." if not parameter.required else "Has to be given."
-    return f"`{parameter.human_readable_name}`\n: {optional}{plain(default)}"
+    meant = f": then it is {parameter.default}" if isinstance(parameter.default, str) and parameter.default else ""
+    said = "Has to be given." if parameter.required else f"May be left out{plain(meant)}."
+    return f"`{parameter.human_readable_name}`\n: {said}"

@@ -235,6 +235,12 @@ def test_every_command_is_documented_with_its_options_and_its_example(
         assert written in section
 
 
+def test_an_argument_says_whether_it_may_be_left_out_and_what_it_is_then(made: dict[str, str]) -> None:
+    assert "`SITE`\n: May be left out: then it is parameters/lab." in made["commands.md"]
+    assert "`NODE`\n: Has to be given.\n" in made["commands.md"]
+    assert "`COMMAND`\n: May be left out.\n" in made["commands.md"]
+
+
 def test_every_entry_of_the_document_is_in_the_table_with_its_chapter_and_steps(made: dict[str, str]) -> None:
     entries = yaml.safe_load((ROOT / "docs/document.yaml").read_text("utf-8"))
     rows = [row for row in made["document.md"].split("\n* - ")[1:] if not row.startswith("The document\n")]
