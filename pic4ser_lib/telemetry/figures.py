@@ -16,7 +16,7 @@ from pic4ser_lib.telemetry.layout import MARGIN_BOTTOM, MARGIN_TOP, laid_out, li
 from pic4ser_lib.telemetry.records import Telemetry
 from pic4ser_lib.telemetry.series import Gpu, Hold, Point, Trace
 from pic4ser_lib.telemetry.shown import listed
-from pic4ser_lib.telemetry.style import FAINT, SILENT, SPAN, look_of
+from pic4ser_lib.telemetry.style import FAINT, PALETTE, SILENT, SPAN, look_of
 from pic4ser_lib.telemetry.summary import gaps
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def _draw_node(figure: Figure, seen: Telemetry, quantity: Field, node: str, row:
 
     gpus = [gpu for gpu in seen.gpus if gpu.node == node]
     found = seen.of(quantity)
-    are_few = len(seen.gpus) <= 6
+    are_few = len(seen.coloured) <= len(PALETTE)
     for gpu in gpus:
-        look = look_of(gpu, seen.gpus)
+        look = look_of(gpu, seen.coloured)
         name = str(gpu) if are_few else gpu.short
         trace = found.get(gpu)
         times, values = _drawn(trace, seen) if trace else ([], [])

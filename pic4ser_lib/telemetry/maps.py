@@ -117,7 +117,7 @@ def energy(seen: Telemetry) -> Figure:
     bars = {**used, "held by nobody": free}
     highest = max((sum(of.values()) for of in bars.values()), default=0.0)
     unit, scale = ("kWh", 1.0) if highest >= 0.1 else ("Wh", 1000.0)
-    are_few = len(seen.gpus) <= _NAMED
+    are_few = len(seen.coloured) <= _NAMED
     firsts = {gpu.short: gpu for gpu in reversed(seen.gpus)}
     figure = Figure()
     for gpu in seen.gpus:
@@ -129,7 +129,8 @@ def energy(seen: Telemetry) -> Figure:
                 legendgroup=str(gpu) if are_few else gpu.short,
                 showlegend=are_few or gpu == firsts[gpu.short],
                 orientation="h",
-                marker_color=look_of(gpu, seen.gpus).colour,
+                marker_color=look_of(gpu, seen.coloured).colour,
+                marker_pattern_shape="" if look_of(gpu, seen.coloured).dash == "solid" else "/",
                 marker_line={"width": 1, "color": FAINT},
                 hovertemplate="%{y}<br>" + str(gpu) + ": %{x:.4g} " + unit + "<extra></extra>",
             )

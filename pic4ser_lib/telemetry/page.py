@@ -11,6 +11,7 @@ import functools
 import gzip
 import html
 import json
+import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _ROWS = 16
+_FIGURE = re.compile(r"[-+.:\d]+|no samples")
 
 # What the page runs: get Plotly (once a page), take the page's own text colour, draw, and follow a change of theme.
 _SCRIPT = """
@@ -56,18 +58,18 @@ def page_part(figure: Figure) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Rows as an HTML table; text from machines is escaped, columns after the first stand right."""
-    style = "padding:2px 10px 2px 4px;font-variant-numeric:tabular-nums;text-align:"
-    cells = [
-        [f'<td style="{style}{"left" if i == 0 else "right"}">{html.escape(c)}</td>' for i, c in enumerate(row)]
-        for row in rows
-    ]
-    heads = "".join(
-        f'<th style="{style}{"left" if i == 0 else "right"}">{html.escape(c)}</th>' for i, c in enumerate(head)
-    )
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    """Rows as an HTML table; text from machines is escaped, columns of figures stand right."""
+    sides = ["right" if all(_FIGURE.fullmatch(row[i]) for row in rows) else "left" for i in range(len(head))]
+    heads = _cells("th", head, sides)
+    body = "".join(f"<tr>{_cells('td', row, sides)}</tr>" for row in rows)
     made = f'<table style="border-collapse:collapse"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     return made if len(rows) <= _ROWS else f"<details><summary>{len(rows)} lines</summary>{made}</details>"
+
+
+def _cells(tag: str, texts: list[str], sides: list[str]) -> str:
+    style = "padding:2px 10px 2px 4px;vertical-align:top;font-variant-numeric:tabular-nums;text-align"
+    pairs = zip(texts, sides, strict=True)
+    return "".join(f'<{tag} style="{style}:{side}">{html.escape(text)}</{tag}>' for text, side in pairs)
 
 
 @functools.cache

@@ -29,6 +29,12 @@ class Telemetry:
     traces: dict[Field, dict[Gpu, Trace]] = field(default_factory=dict, repr=False)
     holds: tuple[Hold, ...] = field(default=(), repr=False)
     lately: float = 0.0
+    wider: tuple[Gpu, ...] = field(default=(), repr=False)
+
+    @property
+    def coloured(self) -> tuple[Gpu, ...]:
+        """The GPUs among which each has its colour: also those that `on` and `only` have left out."""
+        return self.wider or self.gpus
 
     def of(self, quantity: Field) -> dict[Gpu, Trace]:
         """The traces of a field, by GPU; GPUs without samples are left out."""
@@ -54,7 +60,8 @@ class Telemetry:
         """The GPUs of some nodes."""
         gpus = tuple(gpu for gpu in self.gpus if gpu.node in nodes)
         traces = {q: {g: t for g, t in found.items() if g in gpus} for q, found in self.traces.items()}
-        return replace(self, gpus=gpus, traces=traces, holds=tuple(h for h in self.holds if h.gpu in gpus))
+        holds = tuple(hold for hold in self.holds if hold.gpu in gpus)
+        return replace(self, gpus=gpus, traces=traces, holds=holds, wider=self.coloured)
 
     def only(self, keep: Callable[[Holder], bool]) -> Telemetry:
         """The GPUs of some pods, each only while such a pod held it: the telemetry of a job."""
@@ -67,7 +74,17 @@ class Telemetry:
         start = min((h.start for h in kept), default=self.start)
         end = max((h.end for h in kept), default=self.end)
         gpus = tuple(gpu for gpu in self.gpus if gpu in spans)
-        return replace(self, start=start, end=end, gpus=gpus, expected=gpus, traces=cut, holds=kept, lately=0.0)
+        return replace(
+            self,
+            start=start,
+            end=end,
+            gpus=gpus,
+            expected=gpus,
+            traces=cut,
+            holds=kept,
+            lately=0.0,
+            wider=self.coloured,
+        )
 
     def used(self) -> tuple[energy.Use, ...]:
         """The energy of each hold."""

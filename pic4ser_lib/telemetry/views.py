@@ -15,7 +15,8 @@ from pic4ser_lib.telemetry.series import Gpu, Holder
 from pic4ser_lib.telemetry.shown import Shown, Verdict, listed, number, required, unknown
 from pic4ser_lib.telemetry.summary import Summary
 
-_AGREE = 0.05
+_AGREE, _APART = 0.05, 2.0
+"""Two ways to know an energy agree to this share, and to so many seconds: a sample is a second old at either end."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +139,7 @@ def _sampled(seen: Telemetry, quantity: Field) -> Verdict:
         return Verdict(True, "no GPU is expected and none was sampled")
     silent = [gpu for gpu in seen.gpus if gpu not in seen.of(quantity)]
     gappy = [f"{gpu} ({seconds:.0f} s)" for gpu, seconds in seen.silences(quantity).items()]
-    lately = f" over {_seconds(seen.bound)} in the last {_seconds(min(seen.lately, seen.end - seen.start))}"
+    lately = f" over {_seconds(seen.bound)} in the last {min(seen.lately, seen.end - seen.start):g} s"
     parts = [f"{len(seen.gpus) - len(silent)} of {len(seen.gpus)} GPUs sampled"]
     parts += [f"no samples of {listed(silent)}"] if silent else []
     parts += [f"gaps{lately}: {listed(gappy)}"] if gappy else []
@@ -174,11 +175,12 @@ def _energy_verdicts(seen: Telemetry) -> list[Verdict]:
     compared = seen.compared()
     if not compared:
         return [*verdicts, Verdict(True, "the GPUs' own counters were not compared", is_finding=True)]
+    highest = {gpu: one.high for gpu, one in seen.summaries(POWER).items()}
     apart = [
         f"{gpu} ({by_power / by_counter - 1:+.0%})" for gpu, (by_power, by_counter) in compared.items()
-        if abs(by_power / by_counter - 1) > _AGREE
+        if abs(by_power - by_counter) > _AGREE * by_counter + _APART * highest[gpu]
     ]  # fmt: skip
-    text = f"power over time and the GPUs' own counters agree within {_AGREE:.0%}"
+    text = f"power over time and the GPUs' own counters agree within {_AGREE:.0%} and {_seconds(_APART)}"
     return [*verdicts, Verdict(not apart, f"{text}: not for {listed(apart)}" if apart else text, is_finding=True)]
 
 

@@ -43,6 +43,12 @@ def test_a_notebook_is_named_by_number_name_or_path(folder: Path, name: str) -> 
     assert [book.name for book in runbook(folder, begin=name)] == ["02_install", "10_gpu"]
 
 
+def test_a_notebook_may_take_more_than_a_batch_passes(folder: Path) -> None:
+    put(folder, "12_train", "site = node = mode = ''\nworkers = 2", scope="cluster")
+    (book,) = runbook(folder, only=["12"])
+    assert book.parameters == ("site", "node", "mode", "workers")
+
+
 def test_a_name_that_is_none_is_answered_with_those_that_are(folder: Path) -> None:
     with pytest.raises(SiteError, match="no such notebook; there are 00_before, 01_setup, 02_install, 10_gpu"):
         runbook(folder, only=["07"])

@@ -10,6 +10,7 @@ import pytest
 from pic4ser_lib.engine import Clock
 from pic4ser_lib.errors import StepFailed
 from pic4ser_lib.telemetry.fields import ENERGY, POWER, TEMPERATURE, UTILISATION, XID, Field
+from pic4ser_lib.telemetry.figures import lines
 from pic4ser_lib.telemetry.records import Telemetry
 from pic4ser_lib.telemetry.series import Gpu, Hold, Holder, Point, Trace
 from pic4ser_lib.telemetry.views import Gpus
@@ -55,7 +56,7 @@ def test_the_first_run_and_the_tenth_read_the_same(times: Times) -> None:
 
 def test_a_good_result_is_told_with_its_bounds() -> None:
     assert repr(Gpus(seen(), must=True).utilisation()) == (
-        "utilisation  2 of 2 GPUs sampled, no gap over 5 s in the last 1 min\n"
+        "utilisation  2 of 2 GPUs sampled, no gap over 5 s in the last 60 s\n"
         "utilisation  every sample is from 0 to 100 %"
     )
 
@@ -72,7 +73,7 @@ SILENT: dict[str, tuple[Telemetry, str]] = {
     "all are": (seen(of={}), "0 of 2 GPUs sampled, no samples of bonnie GPU 0, kitt GPU 0"),
     "one has stopped": (
         seen(of={BONNIE: WHOLE, KITT: range(START, END - 20)}),
-        "2 of 2 GPUs sampled, gaps over 5 s in the last 1 min: kitt GPU 0 (21 s)",
+        "2 of 2 GPUs sampled, gaps over 5 s in the last 60 s: kitt GPU 0 (21 s)",
     ),
     "one began just now": (seen(of={BONNIE: WHOLE, KITT: range(END - 10, END)}), "kitt GPU 0 (50 s)"),
     "one stopped long ago": (seen(of={BONNIE: WHOLE, KITT: range(START, START + 60)}), "kitt GPU 0 (60 s)"),
@@ -118,6 +119,15 @@ def test_of_a_job_the_figures_are_judged_whenever_it_ran() -> None:
     hold = Hold(1100.0, 1400.0, KITT, Holder("default", "train-worker-0"))
     job = Gpus(replace(seen(RESTARTED), holds=(hold,)), must=True).of(lambda holder: holder.job == "train")
     assert repr(job.utilisation()).splitlines()[0] == "utilisation  1 of 1 GPUs sampled"
+
+
+def test_a_gpu_keeps_its_colour_where_others_are_left_out() -> None:
+    hold = Hold(1100.0, 1400.0, KITT, Holder("default", "train-worker-0"))
+    job = replace(seen(), holds=(hold,)).only(lambda holder: holder.job == "train")
+    of_job, of_all = (lines(one, UTILISATION).data for one in (job, seen()))
+    colours = {line.name: line.line.color for line in of_all}
+    assert [(line.name, line.line.color) for line in of_job] == [("kitt GPU 0", colours["kitt GPU 0"])]
+    assert len(set(colours.values())) == 2
 
 
 @pytest.mark.parametrize(("counter", "holds"), [(100.0, True), (104.0, True), (120.0, False)])
