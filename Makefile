@@ -23,20 +23,21 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 	$(SUDO) $(BIN)/pic4ser run parameters/lab
 
 # A lab that an earlier run left is taken down first, and this one's at the end, however the tests end. nbval is the
-# first run of the notebooks, on plain machines; the rehearsal's tests find the cluster that it made.
+# first run of the notebooks, on plain machines; what needs a converged cluster finds the one that it made.
 test: check system  ## everything, with its set-up
 	$(TEST) tests/docs
 	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
-	$(TEST) tests/hosts tests/batch; \
-	$(TEST) tests/browser tests/rehearsal/test_lab*.py; \
+	$(TEST) tests/hosts tests/batch tests/browser; \
+	$(TEST) tests/rehearsal/lab; \
 	$(LAB) down; $(LAB) up --wait; \
 	$(TEST) -x --nbval notebooks; \
-	$(TEST) --ignore-glob='*/test_lab*.py' tests/rehearsal
+	$(TEST) tests/telemetry tests/rehearsal/converged; \
+	$(TEST) tests/rehearsal/whole
 
 # Killed at 20 moments of a run instead of 3; takes half an hour.
 soak: $(VENV)/.ready system  ## what takes too long for every change
-	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/test_kills.py
+	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole/test_kills.py
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .

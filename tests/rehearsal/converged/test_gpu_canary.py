@@ -20,7 +20,7 @@ from lab_outside import on
 from pic4ser_lib.lab.rehearsal import Status
 from pic4ser_lib.operations import nvidia
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 NAMESPACE, NODE = "pic4ser-canary", "kitt"
 KUBECTL = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf"
 GPU = "/dev/nvidia0"

@@ -15,7 +15,7 @@ from pic4ser_lib.lab import network, rehearsal, state
 from pic4ser_lib.lab.rehearsal import Status
 from pic4ser_lib.site import load
 
-SITE = Path(__file__).parents[2] / "parameters" / "lab"
+SITE = Path(__file__).parents[3] / "parameters" / "lab"
 NODES = sorted(ADDRESSES)
 
 

@@ -20,7 +20,7 @@ from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import hoststate, rehearsal, state
 from pic4ser_lib.lab.rehearsal import Status
 
-SITE = Path(__file__).parents[2] / "parameters" / "lab"
+SITE = Path(__file__).parents[3] / "parameters" / "lab"
 LAB = [sys.executable, "-m", "pic4ser_lib.lab.rehearsal"]
 
 

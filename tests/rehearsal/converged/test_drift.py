@@ -17,7 +17,7 @@ from lab_outside import on
 
 from pic4ser_lib.lab.rehearsal import Status
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True)
