@@ -25,12 +25,14 @@ $kubectl get events --field-selector type=Warning -o json >"$t/events" &
 wait
 about=$(sed -n 1p "$t/all")
 sed -n '/^@@@notes$/,/^@@@manifest$/p' "$t/all" | sed '1d;$d' >"$t/notes"
-sed -n '/^@@@manifest$/,$p' "$t/all" | awk '%WORKLOADS%' >"$t/manifest"
+sed -n '/^@@@manifest$/,$p' "$t/all" | sed 1d >"$t/manifest"
+[ ! -s "$t/manifest" ] || $kubectl get -f "$t/manifest" -o name 2>&1 >/dev/null |
+  sed -n 's/^Error from server (NotFound): \(.*\) not found$/@gone \1: yes/p'
 : >"$t/history"
 [[ $about != *pending* ]] || %HELM% history %RELEASE% -n %NAMESPACE% --max 20 -o json >"$t/history"
 echo "@about: $about"
 echo "@description: $(sed -n 2p "$t/all")"
-for part in list values history notes manifest workloads pods events; do
+for part in list values history notes workloads pods events; do
   echo "@$part: $(%PACKED%)"
 done
 ! pgrep -x helm >/dev/null || echo "@busy: yes"
@@ -48,12 +50,6 @@ find . -type f | grep -E '^\./[^/]+(/charts/[^/]+)*/(values|Chart)\.yaml$' | whi
   echo "@file $f: $(%FILE%)"
 done
 """
-# Kind and name of each workload in a manifest: a top-level kind, and the first name two spaces below metadata.
-_WORKLOADS = (
-    r"/^---/{kind=\"\"; inside=0} /^kind:/{kind=$2} /^metadata:/{inside=1; next} /^[^ ]/{inside=0} "
-    r"inside && /^  name:/{gsub(/[\"\047]/, \"\", $2); if (kind ~ /^(Deployment|DaemonSet|StatefulSet)$/) "
-    r"print kind, $2; inside=0}"
-).replace(r"\"", '"')
 _ALL = (
     "{{.Release.Chart.Metadata.Name}}|{{.Release.Chart.Metadata.Version}}|{{.Release.Info.Status}}\n"
     "{{.Release.Info.Description}}\n@@@notes\n{{.Release.Info.Notes}}\n@@@manifest\n{{.Release.Manifest}}"
@@ -68,7 +64,6 @@ def script(*, release: str, namespace: str, chart: str, version: str, repository
     """The question. `values` are compared there as text, which decides only whether the chart is looked at."""
     words = {
         "ALL": _ALL,
-        "WORKLOADS": _WORKLOADS,
         "CRASHED": _CRASHED,
         "PACKED": pack('cat "$t/$part"'),
         "FILE": pack('cat "$f"'),

@@ -35,7 +35,7 @@ class Release:
 
     `absent` says why nothing could be asked; `others` are releases of the same chart beside it; `earlier` is the last
     revision that was deployed, 0 if none ever was; `busy`: a helm is at work on that node right now. `gone` are
-    workloads of it that somebody deleted; `missing` says what the others lack.
+    objects of it that somebody deleted; `missing` says what its workloads lack.
     """
 
     absent: str = ""
@@ -102,7 +102,6 @@ class Released(Step):
         history = as_json(said["history"]) or []
         deployed = [one["revision"] for one in history if one["status"] in ("deployed", "superseded")]
         live = [one for one in _items(said, "workloads") if _release_of(one) == self.release]
-        made = filter(None, unpacked(said["manifest"]).splitlines())
         files = {key.removeprefix("file "): unpacked(text) for key, text in said.items() if key.startswith("file ")}
         return Release(
             status=status,
@@ -113,7 +112,7 @@ class Released(Step):
             others=tuple(self._others(as_json(said["list"]) or [])),
             earlier=max(deployed, default=0),
             busy="busy" in said,
-            gone=tuple(sorted(set(made) - {_named(one) for one in live})),
+            gone=tuple(sorted(key.removeprefix("gone ") for key in said if key.startswith("gone "))),
             missing=tuple(filter(None, (missing(one, _around(said)) for one in live))),
             known=defaults(files) if files else None,
             failed=said.get("failed", ""),
@@ -222,10 +221,6 @@ def _items(said: dict[str, str], key: str) -> list[dict[str, Any]]:
 
 def _release_of(obj: dict[str, Any]) -> str:
     return str(obj["metadata"].get("annotations", {}).get("meta.helm.sh/release-name", ""))
-
-
-def _named(obj: dict[str, Any]) -> str:
-    return f"{obj['kind']} {obj['metadata']['name']}"
 
 
 def _number(version: str) -> tuple[int, ...]:
