@@ -22,7 +22,7 @@ def overview(result: RunResult) -> list[str]:
     table = ["  ".join((*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3])).rstrip()
              for row in rows]  # fmt: skip
     failures = [f"{s.launch.label}: {printable(s.error)}" for s in result.failed]
-    left_out = [f"Left out: {node}, after {printable(why)}" for node, why in result.left_out.items()]
+    left_out = [f"Left out: {node}, after {_unsaid(why, failures)}" for node, why in result.left_out.items()]
     return [*table, *([""] if failures else []), *failures, *left_out, *([result.stopped] if result.stopped else [])]
 
 
@@ -77,6 +77,12 @@ def duration(seconds: float) -> str:
 def nearest(path: Path) -> str:
     """The shorter one of a path and the same path seen from here."""
     return min(str(path), os.path.relpath(path), key=len)
+
+
+def _unsaid(why: str, failures: list[str]) -> str:
+    """Where a node failed, with the reason unless that stands among the failures already."""
+    notebook, _, reason = printable(why).partition(": ")
+    return notebook if any(reason in failure for failure in failures) else f"{notebook}: {reason}"
 
 
 def _state(standing: Standing) -> str:

@@ -111,7 +111,7 @@ def test_progress_names_notebook_node_and_reason(mixed: tuple[Site, RunResult], 
 def test_the_summary_says_who_failed_why_and_who_was_left_out(mixed: tuple[Site, RunResult]) -> None:
     lines = summary.overview(mixed[1])
     assert "01_setup on kitt: kitt: swap.off: wanted <no> swap, saw /swap.img" in lines
-    assert "Left out: kitt, after 01_setup: kitt: swap.off: wanted <no> swap, saw /swap.img" in lines
+    assert "Left out: kitt, after 01_setup" in lines
     assert summary.last_lines(mixed[1], site="parameters/den", seal="")[-1] == "Next: pic4ser run parameters/den"
 
 

@@ -46,14 +46,18 @@ DRIFTS = (
         "sudo kubectl taint node kitt node-role.kubernetes.io/control-plane:NoSchedule",
         "04_taint_master_nodes",
     ),
-    Drift("the storage class is deleted", "bonnie", "sudo kubectl delete storageclass nfs-client", "06_default_storage"),
+    Drift(
+        "the storage class is deleted", "bonnie", "sudo kubectl delete storageclass nfs-client", "06_default_storage"
+    ),
     Drift(
         "a node says nothing of its GPUs",
         "bonnie",
         "sudo kubectl label node kitt nvidia.com/gpu.present-",
         "07_nvidia_integration",
     ),
-    Drift("a dashboard is deleted", "bonnie", "sudo kubectl -n prometheus delete cm pic4ser-gpus", "09_nvidia_exporter"),
+    Drift(
+        "a dashboard is deleted", "bonnie", "sudo kubectl -n prometheus delete cm pic4ser-gpus", "09_nvidia_exporter"
+    ),
     Drift(
         "jobs are accepted by nobody",
         "bonnie",
