@@ -5,7 +5,9 @@ It keeps what it is told and shows the states that a case gives to a job; it jud
 
 from __future__ import annotations
 
+import itertools
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +91,8 @@ class World:
             case "Node":
                 return [{"status": {"allocatable": {"nvidia.com/gpu": "2"}}}]
             case "TFJob" if not question.name:
-                return [one for (kind, _), one in self.held.items() if kind == "TFJob"]
+                jobs = [one for (kind, _), one in self.held.items() if kind == "TFJob"]
+                return [one for one in jobs if one["metadata"]["namespace"] == question.namespace]
         one = self.held.get((question.kind, question.name))
         return {**one, "status": self._status(job)} if one and question.kind == "TFJob" else one
 
@@ -99,10 +102,12 @@ class World:
 
 @pytest.fixture
 def bound(tmp_path: Path) -> Callable[[World, Mode], Nodes]:
+    numbers = itertools.count()
+
     def make(world: World, mode: Mode = Mode.APPLY) -> Nodes:
         where = site.load(ROOT / "parameters/pic4ser")
         ways: Any = world
-        made = Bound(where, mode, ways, Journal(tmp_path / "journal.jsonl"), "run", lock=ways)
+        made = Bound(where, mode, ways, Journal(tmp_path / f"{next(numbers)}.jsonl"), "run", lock=ways)
         return Nodes(made, where.nodes)
 
     return make
@@ -137,7 +142,7 @@ def test_an_interrupted_job_is_removed(bound: Make) -> None:
     def interrupt(job: str) -> None:
         looks.append(job)
         if len(looks) == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     world.on_look = interrupt
     with pytest.raises(KeyboardInterrupt):
