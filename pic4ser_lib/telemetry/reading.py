@@ -40,7 +40,7 @@ def asked(
     """All that is known of the GPUs in the `seconds` up to `end` (now, unless given). Raises ClusterError.
 
     `expected` are the GPUs that ought to be sampled: one that is not is said to be missing. In the last `lately`
-    seconds a gap counts.
+    seconds, of windows in the last of them, a gap counts.
     """
     end = round(source.now() if end is None else end, 3)
     labels = source.labels(_ALL, start=end - seconds, end=end)
@@ -51,7 +51,8 @@ def asked(
     return Telemetry(
         start=plan.start, end=end, step=plan.step, bound=max(longest_gap, plan.step), expected=wanted,
         gpus=tuple(sampled.get(gpu, gpu) for gpu in sorted({*sampled, *wanted})),
-        traces=traces(stretches, plan.step), holds=holds(stretches), lately=lately,
+        traces=traces(stretches, plan.step), holds=holds(stretches),
+        lately=max(lately, plan.step) if lately else 0.0,
     )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """A real Prometheus on loopback, filled with known series by its own promtool.
 
 It is taken from PIC4SER_PROMETHEUS (a folder with `prometheus` and `promtool`), from the lab's artifacts, or from the
-path (Debian: apt install prometheus). Without one these tests are skipped, and say so.
+path. Without one these tests are skipped, and say so. It has to be Prometheus 3, as the charts install it: version 2
+(Debian 12's) counts a sample between two windows in both.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def binaries() -> dict[str, str]:
     places = [os.environ.get("PIC4SER_PROMETHEUS"), *_artifacts(), os.environ.get("PATH", "")]
     found = {name: _first(name, places) for name in ("prometheus", "promtool")}
     if missing := [name for name, path in found.items() if path is None]:
-        pytest.skip(
-            f"no {' and no '.join(missing)}: set PIC4SER_PROMETHEUS, build the lab, or install Debian's package"
-        )
+        pytest.skip(f"no {' and no '.join(missing)}: set PIC4SER_PROMETHEUS or build the lab")
+    if not (version := _version(found["prometheus"])).startswith("3."):
+        pytest.skip(f"{found['prometheus']} is Prometheus {version}, and these tests need 3")
     return {name: path for name, path in found.items() if path}
 
 
@@ -66,6 +67,11 @@ def prometheus_with(binaries: dict[str, str], tmp_path_factory: pytest.TempPathF
 def _artifacts() -> list[str]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pic4ser" / "artifacts"
     return [str(folder) for name in ("prometheus", "promtool") for folder in sorted((cache / name).glob("*"))]
+
+
+def _version(prometheus: str | None) -> str:
+    told = subprocess.run([str(prometheus), "--version"], capture_output=True, text=True, check=True)
+    return (told.stdout + told.stderr).partition("version ")[2].partition(" ")[0]
 
 
 def _first(name: str, places: Iterable[str | None]) -> str | None:

@@ -119,6 +119,18 @@ def test_a_gap_of_just_the_bound_is_none_and_a_smaller_bound_sees_it(prometheus:
     assert [g.start - START for g in finer.summaries(fields.POWER)[KITT].gaps] == [100, 300]
 
 
+@pytest.mark.parametrize(("end", "silent"), [(345, {KITT: 41}), (600, {}), (300, {})])
+def test_a_restart_counts_as_long_as_it_is_recent(prometheus: Prometheus, end: int, silent: dict[Gpu, float]) -> None:
+    found = asked(prometheus, seconds=200, end=START + end, lately=60)
+    assert found.silences(fields.POWER) == silent
+
+
+def test_power_and_counter_are_compared_without_the_restart(seen: Telemetry) -> None:
+    by_power, by_counter = seen.compared()[KITT]
+    assert by_counter == 61.0 * (599 - 41)
+    assert by_power == seen.energies()[KITT][0].joules
+
+
 def test_samples_that_stop_are_a_gap_up_to_the_end(prometheus: Prometheus) -> None:
     later = asked(prometheus, seconds=LENGTH, end=START + LENGTH + 90)
     assert [(g.start - START, g.seconds) for g in later.summaries(fields.UTILISATION)[BONNIE].gaps] == [(600, 90)]
@@ -190,7 +202,12 @@ def windows(prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch) -> Telemetr
     monkeypatch.setattr(planning, "RAW_SAMPLES", 100)
     monkeypatch.setattr(planning, "WINDOWS", 60)
     monkeypatch.setattr(planning, "WINDOW_SAMPLES", 3000)
-    return asked(prometheus, seconds=LENGTH, end=START + LENGTH)
+    return asked(prometheus, seconds=LENGTH, end=START + LENGTH, lately=5)
+
+
+def test_what_was_lately_is_a_window_at_least(windows: Telemetry) -> None:
+    assert windows.lately == 10
+    assert windows.silences(fields.POWER) == {}
 
 
 def test_windows_lose_no_sample(windows: Telemetry, seen: Telemetry) -> None:
