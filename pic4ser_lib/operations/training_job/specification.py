@@ -63,9 +63,13 @@ def objects(job: Job) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def tf_job(job: Job) -> dict[str, Any]:
-    """The TFJob. Each worker needs a node of its own; what still runs when the job has ended is stopped."""
+    """The TFJob. Each worker needs a node of its own; what still runs when the job has ended is stopped.
+
+    No backoffLimit: workers are never restarted anyway, and past that limit the operator deletes even the pod that
+    crashed, and with it the reason.
+    """
     spec = {
-        "runPolicy": {"cleanPodPolicy": "Running", "activeDeadlineSeconds": int(job.within), "backoffLimit": 0},
+        "runPolicy": {"cleanPodPolicy": "Running", "activeDeadlineSeconds": int(job.within)},
         "successPolicy": "AllWorkers",
         "tfReplicaSpecs": {"Worker": {"replicas": job.workers, "restartPolicy": "Never", "template": _template(job)}},
     }
