@@ -135,7 +135,8 @@ def _machines(book: dict[str, Any]) -> str:
     used = {node.attr for node in asked if isinstance(node.value, ast.Name) and node.value.id == "nodes"}
     if book["metadata"]["pic4ser"]["scope"] == "node":
         return "each node by itself"
-    return ", ".join(dict.fromkeys(where for name, where in _GROUPS.items() if name in used))
+    places = dict.fromkeys(where for name, where in _GROUPS.items() if name in used)
+    return ", ".join(places) or "the cluster"
 
 
 # ------------------------------------------------------------------------------------------ the full tables
