@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import time
 
 import tensorflow as tf
@@ -50,6 +51,7 @@ def main() -> None:
         say("epoch", epoch=epoch, loss=round(float(loss), 6), step=number,
             examples_per_second=round(examples_a_step * steps / (time.perf_counter() - began), 1))  # fmt: skip
     say("end", step=number, weights_sha256=checksum(weights))
+    leave_together(strategy)
 
 
 def arguments() -> argparse.Namespace:
@@ -115,6 +117,21 @@ def train_step(strategy: tf.distribute.Strategy, weights: list[tf.Variable], rat
         return strategy.reduce(tf.distribute.ReduceOp.MEAN, strategy.run(replica, args=(batch,)), axis=None)
 
     return step
+
+
+def leave_together(strategy: tf.distribute.Strategy) -> None:
+    """Wait until every worker is here, and end at once.
+
+    TensorFlow's own way out asks the others to say goodbye, and waits half a minute for one that has left already.
+    """
+
+    @tf.function
+    def meet():
+        return strategy.run(lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, 1.0))
+
+    strategy.experimental_local_results(meet())[0].numpy()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def checksum(weights: list[tf.Variable]) -> str:

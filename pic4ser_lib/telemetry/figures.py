@@ -14,7 +14,7 @@ from pic4ser_lib.telemetry import maps
 from pic4ser_lib.telemetry.fields import Field
 from pic4ser_lib.telemetry.layout import MARGIN_BOTTOM, MARGIN_TOP, laid_out, limits, moment
 from pic4ser_lib.telemetry.records import Telemetry
-from pic4ser_lib.telemetry.series import Gpu, Hold, Point, Trace
+from pic4ser_lib.telemetry.series import Gpu, Point, Trace
 from pic4ser_lib.telemetry.shown import listed
 from pic4ser_lib.telemetry.style import FAINT, PALETTE, SILENT, SPAN, look_of
 from pic4ser_lib.telemetry.summary import gaps
@@ -26,6 +26,7 @@ PANELS = 16
 """More nodes than this are drawn as a heat map."""
 _DRAWN = 600
 _SHADE_FROM = 0.004
+_SAME_SPAN = 1.5  # seconds; a job that changes its GPU within these has not been away
 
 
 def lines(seen: Telemetry, quantity: Field) -> Figure:
@@ -114,20 +115,16 @@ def _is_first(gpu: Gpu, seen: Telemetry, node: str) -> bool:
 
 
 def _jobs(seen: Telemetry, node: str) -> Iterator[tuple[float, float, str]]:
-    """From when to when each job had any GPU of a node."""
-    spans: dict[str, tuple[float, float]] = {}
-    own: list[Hold] = [hold for hold in seen.holds if hold.gpu.node == node]
-    for (job, _), group in itertools.groupby(own, key=lambda hold: (hold.holder.job, hold.holder.namespace)):
-        many = list(group)
-        start, end = min(h.start for h in many), max(h.end for h in many)
-        known = spans.get(job)
-        if known and start - known[1] < 1:
-            start, end = known[0], max(known[1], end)
-        elif known:
-            yield (*known, job)
-        spans[job] = (start, end)
-    for job, (start, end) in spans.items():
-        yield start, end, job
+    """From when to when each job had any GPU of a node; a job that came back has a span for each time."""
+    open_spans: dict[tuple[str, str], tuple[float, float]] = {}
+    for hold in (hold for hold in seen.holds if hold.gpu.node == node):
+        job = hold.holder.namespace, hold.holder.job
+        start, end = open_spans.get(job, (hold.start, hold.end))
+        if hold.start - end > _SAME_SPAN:
+            yield start, end, job[1]
+            start = hold.start
+        open_spans[job] = start, max(end, hold.end)
+    yield from ((start, end, job) for (_, job), (start, end) in open_spans.items())
 
 
 def _silent(seen: Telemetry, quantity: Field, gpus: Sequence[Gpu]) -> Iterator[tuple[float, float, str]]:

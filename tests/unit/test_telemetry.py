@@ -11,8 +11,10 @@ from pic4ser_lib.engine import Clock
 from pic4ser_lib.errors import StepFailed
 from pic4ser_lib.telemetry.fields import ENERGY, POWER, TEMPERATURE, UTILISATION, XID, Field
 from pic4ser_lib.telemetry.figures import lines
+from pic4ser_lib.telemetry.layout import moment
 from pic4ser_lib.telemetry.records import Telemetry
 from pic4ser_lib.telemetry.series import Gpu, Hold, Holder, Point, Trace
+from pic4ser_lib.telemetry.style import SPAN
 from pic4ser_lib.telemetry.views import Gpus
 from pic4ser_lib.telemetry.waiting import sampled
 
@@ -128,6 +130,15 @@ def test_a_gpu_keeps_its_colour_where_others_are_left_out() -> None:
     colours = {line.name: line.line.color for line in of_all}
     assert [(line.name, line.line.color) for line in of_job] == [("kitt GPU 0", colours["kitt GPU 0"])]
     assert len(set(colours.values())) == 2
+
+
+def test_a_job_that_came_back_has_a_span_for_each_time() -> None:
+    worker = Holder("default", "job-worker-0")
+    holds = tuple(Hold(start, end, KITT, worker) for start, end in ((1100, 1200), (1201, 1250), (1400, 1500)))
+    figure = lines(replace(seen(), holds=holds), UTILISATION)
+    grey = [shape for shape in figure.layout.shapes if shape.fillcolor == SPAN]
+    wanted = [(moment(start), moment(end)) for start, end in ((1100, 1250), (1400, 1500))]
+    assert [(shape.x0, shape.x1) for shape in grey] == wanted
 
 
 @pytest.mark.parametrize(("counter", "holds"), [(100.0, True), (104.0, True), (120.0, False)])
