@@ -12,12 +12,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from jupyter_house import House
 from playwright.sync_api import Page, sync_playwright
 
 from pic4ser_lib.lab import rehearsal
@@ -40,24 +38,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
-
-
-@dataclass(frozen=True)
-class House:
-    """A folder as a user of JupyterLab has it: parameters/, notebooks/, and its server."""
-
-    path: Path
-    url: str
-
-    def notebook(self, name: str, *cells: str, site: str = "parameters/quiet") -> str:
-        """A notebook with a binding and these code cells; the address at which JupyterLab opens it alone."""
-        made = new_notebook()
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-        made.metadata["language_info"] = {"name": "python"}  # without it JupyterLab asks which kernel to take
-        first = f"from steps_on_show import *\nfrom pic4ser_lib import bind\nnodes = bind({site!r})\nnodes"
-        made.cells = [new_markdown_cell(f"# {name}"), *(new_code_cell(cell) for cell in (first, *cells))]
-        nbformat.write(made, self.path / "notebooks" / f"{name}.ipynb")
-        return self.url.replace("/lab?", f"/lab/tree/notebooks/{name}.ipynb?reset&")
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from jupyter_house import House
 from playwright.sync_api import Locator, Page, expect
 from steps_on_show import FOLDER
 
-from conftest import House
 from pic4ser_lib.site import Node
 
 LONG = 60_000  # milliseconds: kernels start slowly on a busy machine

@@ -13,15 +13,14 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from samples import Known, open_metrics
+from samples import Known, Started, open_metrics
 
 from pic4ser_lib.telemetry.prometheus import Prometheus, direct
 
-Started = Callable[[Iterable[Known]], Prometheus]
 _CONFIG = "global: {scrape_interval: 1h}\n"
 
 

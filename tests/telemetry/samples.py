@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+
+from pic4ser_lib.telemetry.prometheus import Prometheus
 
 START = 1_790_000_000
 """The first moment of all series: long past, so that no test depends on today."""
@@ -21,6 +23,10 @@ class Known:
     metric: str
     labels: tuple[tuple[str, str], ...]
     samples: tuple[tuple[int, Decimal], ...]
+
+
+Started = Callable[[Iterable[Known]], Prometheus]
+"""Starts a Prometheus that holds these series and nothing else."""
 
 
 def known(metric: str, samples: Iterable[tuple[int, Decimal | int | str]], **labels: str) -> Known:

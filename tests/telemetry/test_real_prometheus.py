@@ -8,9 +8,8 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from samples import CLOCK, ENERGY, FB, POWER, REASONS, START, TEMP, UTIL, XID, Known, known
+from samples import CLOCK, ENERGY, FB, POWER, REASONS, START, TEMP, UTIL, XID, Known, Started, known
 
-from conftest import Started
 from pic4ser_lib.errors import ClusterError
 from pic4ser_lib.telemetry import fields, planning
 from pic4ser_lib.telemetry.prometheus import Prometheus
