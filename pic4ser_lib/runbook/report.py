@@ -20,6 +20,7 @@ from pic4ser_lib.runbook.batch import Standing, State
 from pic4ser_lib.runbook.walk import RunResult
 from pic4ser_lib.site import Site, StandIn
 from pic4ser_lib.steps import Mode, Outcome, Record
+from pic4ser_lib.telemetry.page import has_figure, without_code
 
 _COLOURS = {"done": "#2ea04333", "failed": "#f8514966", "stopped": "#d2992266"}
 _PAGE = """<!doctype html>
@@ -160,13 +161,14 @@ def _plain(stand_in: StandIn) -> dict[str, str]:
 
 def _body(run: dict[str, Any], folder: Path) -> str:
     stand_ins = [StandIn.model_validate(s) for s in run["stand_ins"]]
+    figures = _figures([folder / entry["executed"] for entry in run["notebooks"]])
     return "\n".join(
         [
             f"<h1>{html.escape(run['title'] or run['site'])}</h1>",
             f"<p>{html.escape(headline(run))}</p>",
             stand_ins_html(stand_ins),
             f'<div class="scroll">{_overview(run["notebooks"])}</div>',
-            *(_section(entry, folder, Mode(run["mode"])) for entry in run["notebooks"]),
+            *(_section(entry, folder, Mode(run["mode"]), figures) for entry in run["notebooks"]),
             f"<p>Seal of the journals: <code>{html.escape(str(run.get('seal', '')))}</code></p>",
         ]
     )
@@ -182,17 +184,37 @@ def _overview(notebooks: Sequence[dict[str, Any]]) -> str:
     return f"<table><tr><th>notebook</th><th>node</th><th>state</th><th>steps</th><th>time</th></tr>{rows}</table>"
 
 
-def _section(entry: dict[str, Any], folder: Path, mode: Mode) -> str:
+def _figures(executed: Iterable[Path]) -> dict[Path, str]:
+    """What the cells with figures show, by notebook. Plotly's code comes once, with the first."""
+    found: dict[Path, str] = {}
+    for path in executed:
+        for part in filter(has_figure, _shown(path)):
+            found[path] = found.get(path, "") + (without_code(part) if found else part)
+    return found
+
+
+def _shown(path: Path) -> Iterable[str]:
+    """The HTML that the cells of an executed notebook show; nothing of a file that is none."""
+    try:
+        cells = json.loads(path.read_text("utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return
+    for output in (output for cell in cells for output in cell.get("outputs", ())):
+        yield "".join(output.get("data", {}).get("text/html", ""))
+
+
+def _section(entry: dict[str, Any], folder: Path, mode: Mode, figures: dict[Path, str]) -> str:
     records = records_of(folder / entry["journal"])
     if not records and not entry["error"]:
         return ""
     label = html.escape(f"{entry['notebook']} on {entry['node']}" if entry["node"] else entry["notebook"])
     error = f"<pre>{html.escape(printable(entry['error']))}</pre>" if entry["error"] else ""
     link = f'<a href="{html.escape(entry["executed"])}">executed notebook</a>'
-    opened = " open" if entry["state"] == State.FAILED else ""
+    drawn = figures.get(folder / entry["executed"], "")
+    opened = " open" if drawn or entry["state"] == State.FAILED else ""  # what is folded away has no width to draw on
     table = Table(records, mode)._repr_html_() if records else ""
     head = f"<summary><b>{label}</b>: {entry['state']}</summary>"
-    return f'<details{opened}>{head}<p>{link}</p>{error}<div class="scroll">{table}</div></details>'
+    return f'<details{opened}>{head}<p>{link}</p>{error}<div class="scroll">{table}</div>{drawn}</details>'
 
 
 def counted(counts: dict[str, dict[str, int]]) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 _ROWS = 16
+_CODE = re.compile(r'<script type="text/plain" id="pic4ser-[0-9a-f]{12}-code">[^<]*</script>')
 _FIGURE = re.compile(r"[-+.:\d]+|no samples")
 
 # What the page runs: get Plotly (once a page), take the page's own text colour, draw, and follow a change of theme.
@@ -55,6 +56,16 @@ def page_part(figure: Figure) -> str:
         f'<div style="max-width:1200px"><div id="{name}" style="width:100%;height:{height}px"></div>'
         f'<script type="text/plain" id="{name}-code">{_packed()}</script><script>{script}</script></div>'
     )
+
+
+def has_figure(part: str) -> bool:
+    """Whether a piece of HTML holds a figure of ours."""
+    return bool(_CODE.search(part))
+
+
+def without_code(part: str) -> str:
+    """The piece without Plotly's own code, for a page on which an earlier figure has brought it."""
+    return _CODE.sub("", part)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
