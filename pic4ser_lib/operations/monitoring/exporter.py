@@ -28,6 +28,7 @@ MANY_GPUS = 4
 WINDOW, ENOUGH, OLDEST = 20, 12, 5.0
 """Of the samples that are due in WINDOW seconds ENOUGH have to be there, the newest at most OLDEST seconds old."""
 
+_TO_THE_SECOND = len("2026-11-26T03:32:24")  # how exactly the API says when an object was changed
 _PODS = Read("v1", "Pod", namespace=NAMESPACE, labels=f"app.kubernetes.io/instance={RELEASE}")
 
 
@@ -67,10 +68,10 @@ class MonitorAccepted(Step):
         )
 
     def parse(self, raw: tuple[dict[str, Any] | None, list[Any], prometheus.Answer, list[Any]]) -> Monitor:
-        """A warning counts as long as there is no target: it stays for an hour after its cause is gone."""
+        """What Prometheus still scrapes is no proof: it loads a change of the operator's up to three minutes later."""
         monitor, events, answer, pods = raw
         found = tuple(one for one in prometheus.targets(answer) if one.pool == POOL)
-        rejected = "" if found or monitor is None else _rejection(monitor, events)
+        rejected = "" if monitor is None else _warning(monitor, events) or ("" if found else _defect(monitor))
         return Monitor(monitor is not None, None if answer is None else found, rejected, podstate.unready(pods))
 
     def actions(self, seen: Monitor) -> Decision:
@@ -205,12 +206,26 @@ def gpus_sampled(site: Site) -> GpusSampled:
     return GpusSampled(tuple((node.name, node.gpus) for node in site.nodes if node.gpus))
 
 
-def _rejection(monitor: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
-    """Why the operator does not take a monitor: by its own warning, or because it will not."""
+def _warning(monitor: dict[str, Any], events: Sequence[dict[str, Any]]) -> str:
+    """Why the operator rejected the monitor as it is now; a warning stays for an hour after its cause is gone."""
+    meta = monitor["metadata"]
+    changes = [entry.get("time", "") for entry in meta.get("managedFields", []) if not entry.get("subresource")]
+    changed = max(changes, default="")[:_TO_THE_SECOND]
     for event in events:
-        about = event.get("involvedObject", {})
-        if event.get("reason") == "InvalidConfiguration" and about.get("name") == monitor["metadata"]["name"]:
+        about = event.get("involvedObject", {}).get("name") == meta["name"]
+        if about and event.get("reason") == "InvalidConfiguration" and _at(event)[:_TO_THE_SECOND] >= changed:
             return " ".join(str(event.get("message", "")).split())
+    return ""
+
+
+def _at(event: dict[str, Any]) -> str:
+    """When it was last seen, in the API's own form, which sorts by time."""
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
+
+
+def _defect(monitor: dict[str, Any]) -> str:
+    """Why the operator will not take a monitor, or Prometheus will not pick it."""
     for endpoint in monitor.get("spec", {}).get("endpoints", []):
         interval, timeout = (_seconds(endpoint.get(key, "")) for key in ("interval", "scrapeTimeout"))
         if interval and timeout > interval:

@@ -50,9 +50,9 @@ DRIFTS = (
         "the storage class is deleted", "bonnie", "sudo kubectl delete storageclass nfs-client", "06_default_storage"
     ),
     Drift(
-        "a node says nothing of its GPUs",
-        "bonnie",
-        "sudo kubectl label node kitt nvidia.com/gpu.present-",
+        "systemd forgets a GPU",
+        "kitt",
+        "sudo find /dev/char -lname '*nvidia0' -delete",
         "07_nvidia_integration",
     ),
     Drift(
