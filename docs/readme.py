@@ -73,11 +73,11 @@ def filled(page: str, name: str, content: str) -> str:
 
 
 def last_lines(output: str) -> str:
-    """How a run that ended well ends: from its overview on. "" for anything else."""
+    """How a run that ended well ends, after its overview, which the picture of its grid has. "" for anything else."""
     *_, last = re.split(r"\n\s*\n", output.replace("\r", "").strip())
     overview, took, rest = last.partition("\nTook ")
     done = all(re.fullmatch(r"\S+ +\S+ +done\b.*", line) for line in overview.splitlines())
-    return last if done and took and "\nNext: " in rest else ""
+    return f"Took {rest}" if done and took and "\nNext: " in rest else ""
 
 
 # ------------------------------------------------------------------------------------------ README's parts

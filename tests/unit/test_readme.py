@@ -133,7 +133,7 @@ def said(state: State) -> str:
 
 def test_the_end_of_a_run_is_taken_whole_and_nothing_before_it() -> None:
     lines = readme.last_lines(said(State.DONE)).splitlines()
-    assert lines[0].split() == ["01_setup", "kitt", "done"]
+    assert lines[0].startswith("Took ")
     assert lines[-1] == "Next: pic4ser verify parameters/lab"
 
 
@@ -145,7 +145,7 @@ def test_what_is_not_the_end_of_a_good_run_is_not_taken(output: str) -> None:
 def test_what_stands_for_a_run_is_one_or_says_that_there_is_none() -> None:
     text = README.read_text("utf-8").split("<!-- rehearse:begin -->\n")[1].split("<!-- rehearse:end -->")[0]
     block = text.removeprefix("```\n").removesuffix("\n```\n")
-    assert block == text or readme.last_lines(block) == block
+    assert block == text or (block.startswith("Took ") and "\nNext: pic4ser verify parameters/lab" in block)
 
 
 def test_a_part_is_replaced_between_its_marks_only() -> None:
