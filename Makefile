@@ -37,7 +37,7 @@ test: check system  ## everything, with its set-up
 
 # Killed at 20 moments of a run instead of 3; takes half an hour.
 soak: $(VENV)/.ready system  ## what takes too long for every change
-	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole/test_kills.py
+	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .

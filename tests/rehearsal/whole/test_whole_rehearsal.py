@@ -1,7 +1,11 @@
 """One whole rehearsal, judged from outside the library.
 
-On plain machines the first run is killed in the middle of notebook 02, and the same command goes on. The second run
-of the whole runbook changes nothing. In the end the lab goes down, the host is as it was before, and no packet left.
+On plain machines a run is killed again and again, once in the middle of kubeadm's join, and the same command goes on
+each time: it ends where an undisturbed run ends. A second run of the whole runbook then changes nothing. In the end the
+lab goes down, the host is as it was before, and no packet left.
+
+PIC4SER_KILLS says how often it is killed besides (3; `make soak` asks for 20). The moments are spread over the run by
+what its journals hold, not by the clock: a busy machine is as far when it is killed as an idle one.
 
 How changing commands are counted: not by a wrapper around the library, but by what they would leave. On the nodes a
 write shows in a file's ctime, a restart in the unit's invocation id, a package in dpkg; at the API servers every
@@ -11,6 +15,7 @@ journal could tell; its actions are counted as well.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -18,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from cluster_outside import (
@@ -37,9 +43,12 @@ from cluster_outside import (
     records,
     writes,
 )
+from final_state import whole
 from lab_outside import ADDRESSES, Capture, on, outer_interfaces, said
 
 SITE = "parameters/lab"
+RUNS = ROOT / "runs" / "lab"
+KILLS = int(os.environ.get("PIC4SER_KILLS", "3"))
 CONTROL_PLANES = ("bonnie", "kitt")
 
 
@@ -79,58 +88,99 @@ class Again:
 
 
 @pytest.fixture(scope="module")
-def booted(may_boot: None) -> Iterator[Before]:
+def undisturbed(may_boot: None) -> dict[str, str]:
+    """Where a run ends that nobody disturbs: the lab as it is if it is converged, else a fresh one."""
+    if pic4ser("verify", SITE).returncode != 0:
+        assert pic4ser("lab", "down").returncode == 0
+        assert pic4ser("lab", "up", "--wait").returncode == 0
+        ran = pic4ser("run", SITE)
+        assert ran.returncode == 0, ran.stdout[-3000:]
+    return whole()
+
+
+@pytest.fixture(scope="module")
+def steps(undisturbed: dict[str, str]) -> int:
+    """How many steps a whole run records."""
+    return recorded(set(RUNS.glob("*")) - {newest_run()})
+
+
+@pytest.fixture(scope="module")
+def booted(undisturbed: dict[str, str]) -> Iterator[Before]:
     """Plain machines; what the host was like before them is known."""
     assert pic4ser("lab", "down").returncode == 0
     before = host_seen()
     with Capture(outer_interfaces()) as capture:
-        up = pic4ser("lab", "up")
+        up = pic4ser("lab", "up", "--wait")
         assert up.returncode == 0, up.stderr
         yield Before(before, capture)
 
 
 @pytest.fixture(scope="module")
-def killed(booted: Before) -> subprocess.CompletedProcess[str]:
-    """The same command after the first one was killed while kubeadm was joining kitt."""
-    with subprocess.Popen(
-        [*PIC4SER, "run", SITE], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL, start_new_session=True,
-    ) as first:  # fmt: skip
-        try:
-            until(lambda: joins("kitt") or first.poll() is not None, "kubeadm join on kitt")
-            assert first.poll() is None, f"the first run ended with {first.returncode} before kitt joined"
-        finally:
-            first.send_signal(signal.SIGKILL)
-    return pic4ser("run", SITE)
+def disturbed(booted: Before, steps: int) -> dict[str, str]:
+    """Where the same command ends after it was killed at all these moments."""
+    moments = [1 + steps * number // (KILLS + 1) for number in range(1, KILLS + 1)]
+    assert killed(lambda before: joins("kitt")), "the run ended before kubeadm joined kitt"
+    hits = [killed(lambda before, moment=moment: recorded(before) >= moment) for moment in moments]
+    assert all(hits), f"only {sum(hits)} of {KILLS} kills hit a run"
+    ran = pic4ser("run", SITE)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
+    return whole()
 
 
 @pytest.fixture(scope="module")
-def again(killed: subprocess.CompletedProcess[str]) -> Again:
+def again(disturbed: dict[str, str]) -> Again:
     """The whole runbook once more."""
-    assert killed.returncode == 0, killed.stdout + killed.stderr
     before = Seen.now()
     ran = pic4ser("run", SITE)
     return Again(before, ran, records(newest_run()), Seen.now())
 
 
-def until(true: Callable[[], bool], what: str, *, seconds: float = 600.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.2)
+def killed(when: Callable[[set[Path]], bool]) -> bool:
+    """Start the run and kill it, and nothing else, when that is true of what was there before; False if it ended."""
+    before = set(RUNS.glob("*"))
+    with subprocess.Popen(
+        [*PIC4SER, "run", SITE], cwd=ROOT, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as run:  # fmt: skip
+        while run.poll() is None:
+            if when(before):
+                run.send_signal(signal.SIGKILL)
+                return True
+            time.sleep(0.2)
+    return False
+
+
+def recorded(before: set[Path]) -> int:
+    """How many steps the run that is newer than these has recorded."""
+    news = [run for run in RUNS.glob("*") if run not in before]
+    return sum(path.read_bytes().count(b'"record"') for run in news for path in run.glob("journal/*.jsonl"))
 
 
 def joins(node: str) -> bool:
     return "yes" in on(node, "pgrep -x kubeadm >/dev/null && echo yes || true")
 
 
-def test_the_same_command_goes_on_after_a_kill_in_the_middle_of_02(killed: subprocess.CompletedProcess[str]) -> None:
-    assert killed.returncode == 0, killed.stdout + killed.stderr
+# ------------------------------------------------------------------------------------- a run that was killed
+
+
+def test_it_ends_where_an_undisturbed_run_ends(undisturbed: dict[str, str], disturbed: dict[str, str]) -> None:
+    assert differing(undisturbed, disturbed) == []
+    assert len(disturbed) > 300, "too little was seen to compare"
+
+
+def test_every_node_is_ready_afterwards(disturbed: dict[str, str]) -> None:
     assert node_conditions() == {"bonnie": "True", "kitt": "True", "rover": "True"}
 
 
-def test_no_kernel_of_the_killed_run_is_left(killed: subprocess.CompletedProcess[str]) -> None:
+def test_no_object_of_a_proof_is_left(disturbed: dict[str, str]) -> None:
+    assert not [key for key in disturbed if "pic4ser-proof" in key]
+
+
+def test_no_kernel_of_a_killed_run_is_left(disturbed: dict[str, str]) -> None:
     assert kernels_of_runs() == []
+
+
+# ---------------------------------------------------------------------------------------------- a second run
 
 
 def test_a_second_run_proves_everything_again(again: Again) -> None:
