@@ -19,6 +19,7 @@ from pic4ser_lib.lab.nodes import VIRTUAL, NodeSpec
 FOR_CONTAINERS = ("kubelet", "kube_proxy", "kubeadm", "containerd")
 """Keys of cluster.yaml that parameters/lab says for containers only."""
 
+_TITLE = ", on virtual machines"
 _STAND_IN = {
     "name": "virtual machines on this machine's disk and clock, emulated where it has no KVM",
     "instead_of": "machines of their own",
@@ -32,24 +33,26 @@ def virtual(site: str | Path) -> Path:
     source = sitefolder.found(site)
     nodes = sitefolder.nodes_of(source)
     folder = state.folder().parent / "sites" / f"{source.name.removesuffix('-vm')}-vm"
-    shutil.rmtree(folder / "nodes", ignore_errors=True)
-    text = _yaml(cluster(sitefolder.read(source / "cluster.yaml"), nodes))
     head = f"# Made by `pic4ser lab up --nodes vm` from {json.dumps(str(source))}; written anew each time.\n"
-    state.write(folder / "cluster.yaml", head + text, mode=0o644)
-    for node in nodes:
-        told = {**sitefolder.read(source / "nodes" / f"{node.name}.yaml"), "kind": VIRTUAL}
-        state.write(folder / "nodes" / f"{node.name}.yaml", _yaml(told), mode=0o644)
+    own = {node.name: sitefolder.read(source / "nodes" / f"{node.name}.yaml") for node in nodes}
+    files = {"cluster.yaml": head + _yaml(cluster(sitefolder.read(source / "cluster.yaml"), nodes))}
+    files |= {f"nodes/{name}.yaml": _yaml({**told, "kind": VIRTUAL}) for name, told in own.items()}
+    # All is read by now: the folder may be the very one that is written.
+    shutil.rmtree(folder / "nodes", ignore_errors=True)
+    for name, text in files.items():
+        state.write(folder / name, text, mode=0o644)
     return folder
 
 
 def cluster(told: Mapping[str, Any], nodes: tuple[NodeSpec, ...]) -> dict[str, Any]:
     """What cluster.yaml says when all nodes are virtual machines."""
     kept = {key: value for key, value in told.items() if key not in FOR_CONTAINERS}
-    kept["title"] = f"{told.get('title', 'Rehearsal lab')}, virtual machines"
+    kept["title"] = f"{str(told.get('title', 'Rehearsal lab')).removesuffix(_TITLE)}{_TITLE}"
     # The machine with the server's address serves: kitt, as in the document.
     if serving := [node.name for node in nodes if node.exports]:
         kept["storage"] = {**told["storage"], "node": serving[0]}
-    kept["stand_ins"] = [_STAND_IN, *(each for each in told.get("stand_ins") or () if not _for_containers(each))]
+    others = (each for each in told.get("stand_ins") or () if each != _STAND_IN and not _for_containers(each))
+    kept["stand_ins"] = [_STAND_IN, *others]
     return kept
 
 
