@@ -94,7 +94,7 @@ def _guests(
     took = (
         "SSH answers after about a minute, notebooks take about ten times as long" if how.emulated else "at full speed"
     )
-    progress.tell("lab", f"up: {len(guests)} virtual machines, {each}, {how.why}: {took}")
+    progress.tell("lab", f"up: {len(guests)} of the nodes virtual, {each}, {how.why}: {took}")
     return machines.Virtual(made.vm_image, how)
 
 
