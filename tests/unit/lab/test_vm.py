@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import configparser
 import json
+import subprocess
 from pathlib import Path
+
+import pytest
 
 from pic4ser_lib.lab import machines, pins, qemu, stages, vm, vmimage
 from pic4ser_lib.lab.identity import ROUTED, plain
@@ -83,3 +86,14 @@ def test_a_lab_of_containers_makes_nothing_for_virtual_machines(tmp_path: Path) 
 def test_the_image_is_made_anew_when_its_root_is() -> None:
     root, image = vmimage.recipes(pins.load()).values()
     assert image.needs == (root,)
+
+
+@pytest.mark.parametrize("script", sorted((pins.FILES / "node-vm").glob("*.sh")), ids=lambda path: path.name)
+def test_each_script_of_a_virtual_machine_is_valid_shell(script: Path) -> None:
+    subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+def test_what_the_guest_says_when_it_has_booted_is_what_is_waited_for() -> None:
+    asked, said = (pins.FILES / "node-vm" / "probe.sh").read_text(), qemu._SAYS
+    assert f"echo '{said}'" in asked
+    assert qemu._TRY.split()[-1] in asked
