@@ -27,7 +27,8 @@ PREFIX = "pic4ser-"
 KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", "max")
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
-_SAYS = "pic4ser: the guest has booted"  # files/node-vm/probe.sh
+_TRY = "console=ttyS0 quiet panic=-1 pic4ser.probe"
+_SAYS = "pic4ser: the guest has booted"  # what files/node-vm/probe.sh answers to pic4ser.probe
 _KILL_SECONDS = 20.0
 
 
@@ -133,14 +134,7 @@ def _command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
 def _tried(image: Path, program: str, seconds: float) -> str:
     """What went wrong when a guest without a disk was to boot on KVM and power off; "" when it did."""
     words = [program, *KVM, "-nodefaults", "-no-user-config", "-display", "none", "-m", "512M", "-no-reboot"]
-    boot = [
-        "-kernel",
-        image / KERNEL,
-        "-initrd",
-        image / INITRD,
-        "-append",
-        "console=ttyS0 quiet panic=-1 pic4ser.probe",
-    ]
+    boot = ["-kernel", image / KERNEL, "-initrd", image / INITRD, "-append", _TRY]
     with tempfile.TemporaryDirectory() as folder:
         console = Path(folder, "console")
         try:
