@@ -23,6 +23,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
+_EMULATED_PATIENCE = 5  # flannel on one emulated node was ready after 200 s instead of 180
 STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 
 
@@ -65,6 +66,7 @@ def complete(home: Path, made: Artifacts) -> None:
             interface=network.bridge(),
             archives=made.sums,
             online=started.online if started else False,
+            patience=_EMULATED_PATIENCE if machines.emulated() else 1,
         )
 
 

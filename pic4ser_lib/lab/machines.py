@@ -39,6 +39,11 @@ def memory_bytes(machine: Machine) -> int:
     return vm.memory_bytes(machine) if isinstance(machine, vm.Guest) else 0
 
 
+def emulated() -> bool:
+    """Whether a virtual machine runs whose every instruction is translated."""
+    return any(process.emulated for process in qemu.running().values())
+
+
 def virtual(nodes: Sequence[NodeSpec]) -> tuple[NodeSpec, ...]:
     """Those of the nodes that are virtual machines."""
     return tuple(node for node in nodes if node.kind == VIRTUAL)

@@ -39,6 +39,7 @@ class Process:
     name: str
     pid: int
     folder: Path
+    emulated: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def process_of(told: tuple[int, Sequence[str]]) -> Process | None:
         return None
     named = dict(pairwise(words))
     name, file = named.get("-name", ""), named.get("-pidfile", "")
-    return Process(name, pid, Path(file).parent) if name.startswith(PREFIX) and file else None
+    if not (name.startswith(PREFIX) and file):
+        return None
+    return Process(name, pid, Path(file).parent, emulated=named.get("-accel", "").startswith("tcg"))
 
 
 def kill(names: Iterable[str]) -> None:

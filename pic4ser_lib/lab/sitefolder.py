@@ -54,10 +54,12 @@ def write_local(
     interface: str = "",
     archives: Mapping[str, str] | None = None,
     online: bool = False,
+    patience: int = 1,
 ) -> Path:
     """Completes the site for this machine; a file that says the same already stays untouched.
 
-    In an `online` lab, the stand-ins that upstream's charts and images have replaced are none.
+    In an `online` lab, the stand-ins that upstream's charts and images have replaced are none. `patience` is how many
+    times longer than usual a wait may take.
     """
     path = folder / LOCAL
     text = local(
@@ -68,6 +70,7 @@ def write_local(
         interface=interface,
         archives=archives,
         stand_ins=left(read(folder / "cluster.yaml")) if online else None,
+        patience=patience,
     )
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
@@ -88,6 +91,7 @@ def local(
     interface: str = "",
     archives: Mapping[str, str] | None = None,
     stand_ins: Sequence[Any] | None = None,
+    patience: int = 1,
 ) -> str:
     """The text of local.yaml.
 
@@ -101,6 +105,7 @@ def local(
             "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
             f"valid_on: {json.dumps(machine)}",
             *([f"valid_while: {json.dumps(interface)}"] if interface else []),
+            *([f"patience: {patience}"] if patience != 1 else []),
             "ssh:",
             f"  key: {json.dumps(str(key))}",
             f"  known_hosts: {json.dumps(str(known_hosts))}",

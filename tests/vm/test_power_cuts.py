@@ -55,7 +55,10 @@ def ended(site: Path, *, after: int) -> tuple[int, tuple[str, ...]]:
         assert run.poll() is None, "the run ended before the cut"
         machine.cut_the_power()
         reported = tuple(recorded(runs, before))
-        return run.wait(_AFTERMATH), reported
+        try:
+            return run.wait(_AFTERMATH), reported
+        finally:
+            run.kill()
 
 
 @pytest.fixture(scope="module")

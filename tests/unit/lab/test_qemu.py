@@ -19,6 +19,13 @@ def test_a_guest_is_known_by_its_command_line() -> None:
     assert qemu.process_of((7, OURS)) == qemu.Process("pic4ser-kitt", 7, Path("/state/nodes/kitt"))
 
 
+@pytest.mark.parametrize(("flags", "emulated"), [(qemu.EMULATED, True), (qemu.KVM, False)])
+def test_its_command_line_says_whether_it_is_emulated(flags: tuple[str, ...], emulated: bool) -> None:
+    found = qemu.process_of((7, (*OURS[:-1], *flags, "")))
+    assert found is not None
+    assert found.emulated is emulated
+
+
 @pytest.mark.parametrize(
     "words",
     [
