@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -141,7 +141,8 @@ class Bound:
                 except PicError as error:
                     keep(unreached := _unreached(name, error))
                     return engine.Ran((unreached,), error)
-            return engine.run(self.ways.port(name, session), steps, mode, tell=tell, keep=keep)
+            clock = replace(engine.CLOCK, patience=self.site.patience)
+            return engine.run(self.ways.port(name, session), steps, mode, tell=tell, keep=keep, clock=clock)
 
     def _in_order(self, records: Iterable[Record]) -> tuple[Record, ...]:
         """The steps in the order in which the notebook wanted them, whichever node has them first."""

@@ -51,10 +51,14 @@ class Port(Protocol):
 
 @dataclass(frozen=True)
 class Clock:
-    """Time as the engine sees it; a test brings its own."""
+    """Time as the engine sees it; a test brings its own.
+
+    `patience` is how many times longer than a step says its state may take to come about: a site's machines are slow.
+    """
 
     now: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    patience: float = 1.0
 
 
 CLOCK = Clock()
@@ -142,13 +146,14 @@ def _reached(
         tell(f"{step.name}: {describe(action)}")
         taken.append(action)
         port.act(action)
-    deadline = clock.now() + step.settles_within
+    within = step.settles_within * clock.patience
+    deadline = clock.now() + within
     while taken or _is_open(decision):
         seen, decision = _judged(step, _asked(port, [step])[0])
         if not _is_open(decision):
             break
         if clock.now() >= deadline:
-            raise _late(port.node, step, seen, decision)
+            raise _late(port.node, step, seen, decision, within)
         tell(f"{step.name}: waits for {_missing(decision)}")
         clock.sleep(min(1.0, max(0.0, deadline - clock.now())))
     return seen
@@ -224,10 +229,10 @@ def _not_so(node: str, step: Step, seen: Any, decision: Decision) -> StepFailed:
     return StepFailed(node=node, step=step.name, wanted=step.wanted, seen=text, remedy=remedy)
 
 
-def _late(node: str, step: Step, seen: Any, decision: Decision) -> PicError:
-    if step.settles_within:
+def _late(node: str, step: Step, seen: Any, decision: Decision, within: float) -> PicError:
+    if within:
         last = f"{seen}; missing: {_missing(decision)}"
-        waited = DeadlinePassed(waiting_for=step.wanted, seconds=step.settles_within, last_seen=last)
+        waited = DeadlinePassed(waiting_for=step.wanted, seconds=within, last_seen=last)
         return StepFailed(
             node=node, step=step.name, wanted=step.wanted, seen=str(waited).rstrip("."),
             remedy="Look at what is missing, then run this cell again: it goes on from here.",

@@ -16,9 +16,9 @@ LAB = "parameters/lab"
 """The site that commands mean when they are not told: the safe one."""
 
 
-@click.group(short_help="Rehearse: machines in containers.")
+@click.group(short_help="Rehearse: machines in containers, or virtual ones.")
 def lab() -> None:
-    """The rehearsal lab: machines in containers that the runbook takes for real ones.
+    """The rehearsal lab: machines in containers, or virtual ones, that the runbook takes for real ones.
 
     Example: pic4ser lab up
     """
@@ -40,8 +40,16 @@ def lab() -> None:
     help="Fetch upstream's charts, and its images that need no GPU, and serve them in place of the stand-ins. "
     "Only when asked: without it nothing of these is fetched, and a rehearsal is the same everywhere.",
 )
+@click.option(
+    "--nodes",
+    "kind",
+    type=click.Choice(["container", "vm"]),
+    default="container",
+    help="vm: write this lab's folder with virtual machines for nodes, each with a kernel of its own, and boot that "
+    "one. Slow where the machine has no KVM, and proves what containers cannot: swap, modules, NFS, reboots.",
+)
 @click.option("--wait", is_flag=True, help="Return only when the lab serves what every notebook needs.")
-def up(site: str, like: str, charts: Path | None, online: bool, wait: bool) -> int:
+def up(site: str, like: str, charts: Path | None, online: bool, kind: str, wait: bool) -> int:
     """Boot the lab's machines, or find them as they are; what the later notebooks need is built meanwhile.
 
     Example: pic4ser lab up --like parameters/pic4ser --charts ~/charts
@@ -49,6 +57,7 @@ def up(site: str, like: str, charts: Path | None, online: bool, wait: bool) -> i
     from pic4ser_lib.lab import charts as chart_files
     from pic4ser_lib.lab import rehearsal
     from pic4ser_lib.lab.like import like as made_like
+    from pic4ser_lib.lab.virtual import virtual
 
     if charts is not None and online:
         raise click.UsageError("--online fetches the charts itself: leave out --charts or --online.")
@@ -56,6 +65,9 @@ def up(site: str, like: str, charts: Path | None, online: bool, wait: bool) -> i
         chart_files.read(charts)  # what cannot be served is refused before anything starts
     if like:
         site = str(made_like(like))
+    if kind == "vm":
+        site = str(virtual(site))
+    if like or kind == "vm":
         click.echo(f"Written: {site}")
     now = rehearsal.up(site, tell=_progress, charts=charts, online=online)
     if wait:

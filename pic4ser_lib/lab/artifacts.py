@@ -14,7 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import archives, cache, chartrepos, golang, images, processes, registries, repository, rootfs
+from pic4ser_lib.lab import (
+    archives,
+    cache,
+    chartrepos,
+    golang,
+    images,
+    processes,
+    registries,
+    repository,
+    rootfs,
+    vmimage,
+)
 from pic4ser_lib.lab import charts as charts_
 from pic4ser_lib.lab.building import Progress, build_all
 from pic4ser_lib.lab.images import ImageArchive
@@ -45,6 +56,7 @@ class Artifacts:
     """Everything that a stage, with those before it, boots and serves. `sums`: SHA-256 of each archive by its name.
 
     `trees` are folders that the mirror serves, each below a path: ("", .../apt), ("files", ...), ("charts", ...).
+    `vm_image` is there when it was asked for.
     """
 
     node_image: str
@@ -55,6 +67,7 @@ class Artifacts:
     images: tuple[ImageArchive, ...]
     trees: tuple[tuple[str, Path], ...]
     sums: Mapping[str, str]
+    vm_image: Path | None = None
 
 
 def stages() -> tuple[str, ...]:
@@ -63,12 +76,18 @@ def stages() -> tuple[str, ...]:
 
 
 def build(
-    stage: str, progress: Progress | None = None, *, charts: Path | None = None, online: bool = False
+    stage: str,
+    progress: Progress | None = None,
+    *,
+    charts: Path | None = None,
+    online: bool = False,
+    virtual: bool = False,
 ) -> Artifacts:
     """Makes what is missing of a stage and returns it; seconds when all is there.
 
     `charts` is a folder of upstream charts, served in place of the stand-ins that have their names. `online` takes
-    images from upstream's registries where the pins say that they can; `fetch` has them in the cache before.
+    images from upstream's registries where the pins say that they can; `fetch` has them in the cache before. `virtual`:
+    the image of virtual machines too.
 
     `progress(artifact, state, seconds)` is called from other threads, at least every 2 s for each artifact that is
     being made; states: waiting, building, ready, cached, failed. Raises ArtifactError.
@@ -77,8 +96,11 @@ def build(
     root, pins = cache.root(), load()
     processes.allow()
     made = plan(stage, pins, root, online=online)
-    missing = _make(list(made.recipes.values()), root, told)
+    guests = vmimage.recipes(pins) if virtual else {}
+    missing = _make([*guests.values(), *made.recipes.values()], root, told)
     found = _found(made, pins, root, told)
+    if virtual:
+        found = replace(found, vm_image=guests[vmimage.NAME].folder(root))
     if charts:
         found = replace(found, trees=tuple(_with_charts(below, folder, root, charts) for below, folder in found.trees))
     if stage == STAGES[-1] and missing:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,20 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import gpus, hoststate, identity, mirror, network, nfs, sitefolder, state
-from pic4ser_lib.lab.nodes import MIRROR, NodeSpec, until
-from pic4ser_lib.lab.podman import Container, ContainerNode, podman
+from pic4ser_lib.lab import gpus, hoststate, identity, machines, mirror, network, nfs, qemu, sitefolder, state
+from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
 from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
+_EMULATED_PATIENCE = 5  # flannel on one emulated node was ready after 200 s instead of 180
 STAGE = "cluster"  # what the machines need to boot, and the first notebooks
-_BOOT_SECONDS = 90.0
 
 
 def boot(
-    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: dict[str, Container], progress: Progress
+    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: Mapping[str, Machine], progress: Progress
 ) -> None:
     """All machines at once; what runs already is left alone. Raises LabError or DeadlinePassed."""
     from pic4ser_lib.lab import cache
@@ -37,11 +36,11 @@ def boot(
     before = hoststate.save_once(home / "hoststate.json")
     network.ensure()
     serves = mirror.of(made, cache.root(), home)
-    machines = _machines(home, nodes, made)
-    stopping = threading.Event()
+    wanted = _wanted(home, nodes, made, _guests(nodes, made, seen, progress))
+    stopping, bridged = threading.Event(), threading.Event()
     with ThreadPoolExecutor(max_workers=8) as pool, _told_when_it_ends_early(stopping):
-        serving = pool.submit(_served, serves, made, seen.get(MIRROR), progress)
-        starts = [_Start(machine, seen.get(machine.spec.container), progress, stopping) for machine in machines]
+        serving = pool.submit(_served, serves, made, seen.get(MIRROR), progress, bridged)
+        starts = [_Start(machine, seen.get(machine.spec.container), progress, stopping, bridged) for machine in wanted]
         changed = [work.result() for work in (serving, *map(pool.submit, starts))]
     progress.done("mirror")
     # Podman switched the host's ip_forward on for its bridge. Nodes on one bridge need no router.
@@ -50,7 +49,7 @@ def boot(
     if any(changed) or not proved.exists():
         progress.tell("lab", "up: prove traffic from node to node")
         proved.unlink(missing_ok=True)
-        network.prove(nodes)
+        network.prove(nodes, ask=_asked(wanted))
         proved.touch()
         progress.done("lab")
 
@@ -67,16 +66,51 @@ def complete(home: Path, made: Artifacts) -> None:
             interface=network.bridge(),
             archives=made.sums,
             online=started.online if started else False,
+            patience=_EMULATED_PATIENCE if machines.emulated() else 1,
         )
 
 
-def _served(serves: mirror.Mirror, made: Artifacts, seen: Container | None, progress: Progress) -> bool:
-    changed = serves.ensure(seen, tell=lambda line: progress.tell("mirror", line))
+def _served(
+    serves: mirror.Mirror, made: Artifacts, seen: Machine | None, progress: Progress, bridged: threading.Event
+) -> bool:
+    try:
+        changed = serves.ensure(seen, tell=lambda line: progress.tell("mirror", line))
+    finally:
+        bridged.set()  # without a mirror nobody should go on waiting for it
     serves.serve(STAGE, made, tell=lambda line: progress.tell("mirror", line))
     return changed
 
 
-def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[ContainerNode]:
+def _guests(
+    nodes: Sequence[NodeSpec], made: Artifacts, seen: Mapping[str, Machine], progress: Progress
+) -> machines.Virtual | None:
+    """How virtual machines run here, said before the first of them starts; None in a lab without any."""
+    guests = machines.virtual(nodes)
+    if not guests or made.vm_image is None:
+        return None
+    if not any(node.container not in seen or not seen[node.container].alive for node in guests):
+        return machines.Virtual(made.vm_image, qemu.Accelerator(qemu.EMULATED, "running"))
+    progress.tell("lab", "up: try whether KVM boots a guest here")
+    how = qemu.accelerator(made.vm_image)
+    each = f"{GUEST_MEMORY_BYTES / 1e9:.1f} GB of memory each"
+    took = (
+        "SSH answers after about a minute, notebooks take about ten times as long" if how.emulated else "at full speed"
+    )
+    progress.tell("lab", f"up: {len(guests)} of the nodes virtual, {each}, {how.why}: {took}")
+    return machines.Virtual(made.vm_image, how)
+
+
+def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:
+    """As `podman exec NODE bash -c SCRIPT`, on whichever kind of node."""
+    by_name = {machine.spec.container: machine for machine in wanted}
+
+    def asked(*words: str, timeout: float) -> str:
+        return by_name[words[1]].run(words[-1], timeout=timeout)
+
+    return asked
+
+
+def _wanted(home: Path, nodes: Sequence[NodeSpec], made: Artifacts, guests: machines.Virtual | None) -> list[LabNode]:
     from pic4ser_lib.lab import cache, rootfs
 
     _, user_key = state.key(home / "id_ed25519", comment="pic4ser-lab")
@@ -87,8 +121,8 @@ def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[Co
     release = Path("/lib/modules", os.uname().release)
     modules = rootfs.modules_folder(cache.root()) or release
     return [
-        ContainerNode(
-            spec=node,
+        machines.node(
+            node,
             image=made.node_image,
             folder=home / "nodes" / node.name,
             lab=str(home),
@@ -99,15 +133,18 @@ def _machines(home: Path, nodes: Sequence[NodeSpec], made: Artifacts) -> list[Co
                 apt_key=made.apt_key.read_text(),
                 host_key=own[node],
                 more=_hardware(node, made.stand_ins),
+                network=machines.network_of(node),
             ),
             modules=modules,
+            guests=guests,
         )
         for node in nodes
     ]
 
 
 def _hardware(node: NodeSpec, stand_ins: Path | None) -> tuple[identity.File, ...]:
-    shared = nfs.files(node, program=stand_ins / "nfs") if stand_ins else ()
+    # A kernel of its own speaks NFS itself.
+    shared = nfs.files(node, program=stand_ins / "nfs") if stand_ins and node.kind != VIRTUAL else ()
     return (*gpus.files(node), *shared)
 
 
@@ -115,17 +152,21 @@ def _hardware(node: NodeSpec, stand_ins: Path | None) -> tuple[identity.File, ..
 class _Start:
     """Brings one node up, in a thread of its own; calling it says whether anything had to be done."""
 
-    machine: ContainerNode
-    seen: Container | None
+    machine: LabNode
+    seen: Machine | None
     progress: Progress
     stopping: threading.Event
+    bridged: threading.Event
 
     def __call__(self) -> bool:
         name, prepared = self.machine.spec.name, self.machine.prepared(self.seen)
         if self.seen is not None and prepared and self.seen.config != self.machine.config:
             remedy = "pic4ser lab down, then this again: nodes start anew."
             raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
+        if self.machine.spec.kind == VIRTUAL:
+            self.bridged.wait()  # podman makes the bridge for its first container, the mirror
         if self.seen is not None and prepared and self.seen.alive:
+            self.machine.connect()
             self._wait()  # an up that was stopped may have left it booting
             return False
         self.progress.tell(name, "boot: start" if prepared else "boot: create and start")
@@ -133,13 +174,12 @@ class _Start:
             self.machine.create()
         self.machine.start()
         self._wait()
-        booted = "systemctl is-system-running --wait || true"
-        podman("exec", self.machine.spec.container, "sh", "-c", booted, timeout=_BOOT_SECONDS)
+        self.machine.run("systemctl is-system-running --wait || true", timeout=self.machine.boot_seconds)
         self.progress.done(name)
         return True
 
     def _wait(self) -> None:
-        until(self._silent, waiting_for=f"sshd on {self.machine.spec.name}", seconds=_BOOT_SECONDS)
+        until(self._silent, waiting_for=f"sshd on {self.machine.spec.name}", seconds=self.machine.boot_seconds)
 
     def _silent(self) -> str:
         if self.stopping.is_set():

@@ -53,6 +53,13 @@ class File:
     target: str = ""
 
 
+ROUTED = (
+    File(f"{_UNITS}/pic4ser-route.service", _ROUTE_UNIT),
+    File(f"{_UNITS}/sysinit.target.wants/pic4ser-route.service", target=f"{_UNITS}/pic4ser-route.service"),
+)
+"""A container's address comes from podman; its default route is all that lacks."""
+
+
 @dataclass(frozen=True)
 class Plain:
     """One machine as it leaves the hands of whoever installed Debian on it."""
@@ -66,9 +73,10 @@ class Plain:
     host_private_key: str = field(repr=False)
     neighbours: tuple[NodeSpec, ...] = ()
     more: tuple[File, ...] = field(default=(), repr=False)
+    network: tuple[File, ...] = ROUTED
 
     def files(self) -> tuple[File, ...]:
-        """Everything that differs from the image."""
+        """Everything that differs from the image; `network` is how its kind of node comes by address and route."""
         return (
             File("/etc/hosts", hosts(self.neighbours or (self.spec,))),
             # Nothing answers there, and says so at once: a lookup in the lab fails in a moment, not in 10 seconds.
@@ -79,8 +87,7 @@ class Plain:
             File(f"/home/{USER}/.ssh/authorized_keys", f"{self.user_key}\n", mode=0o600, owner=_USER_ID),
             File(_KEYRING, self.apt_key),
             File("/etc/apt/sources.list.d/debian.sources", _SOURCES),
-            File(f"{_UNITS}/pic4ser-route.service", _ROUTE_UNIT),
-            File(f"{_UNITS}/sysinit.target.wants/pic4ser-route.service", target=f"{_UNITS}/pic4ser-route.service"),
+            *self.network,
             *self.more,
         )
 
@@ -93,6 +100,7 @@ def plain(
     apt_key: str,
     host_key: tuple[str, str],
     more: tuple[File, ...] = (),
+    network: tuple[File, ...] = ROUTED,
 ) -> Plain:
     """A machine that has never been seen before: its machine-id and its firmware's UUID are new.
 
@@ -108,6 +116,7 @@ def plain(
         host_public_key=host_key[1],
         neighbours=tuple(nodes),
         more=more,
+        network=network,
     )
 
 

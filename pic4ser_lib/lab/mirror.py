@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import state
-from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, NETWORK, REGISTRY_PORT, until
-from pic4ser_lib.lab.podman import CONFIG_LABEL, LABEL, Container, limits, mac, podman, remove
+from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, NETWORK, REGISTRY_PORT, Machine, until
+from pic4ser_lib.lab.podman import CONFIG_LABEL, LABEL, limits, mac, podman, remove
 from pic4ser_lib.lab.publish import publish
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Mirror:
         made_of = [self.image, str(self.storage), str(self.folder), NGINX, REGISTRY, ENTRY, self.lab]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
-    def ensure(self, seen: Container | None, *, tell: Tell) -> bool:
+    def ensure(self, seen: Machine | None, *, tell: Tell) -> bool:
         """Both servers answer; whether anything had to be done. The container holds no state of its own."""
         if seen is not None and seen.alive and seen.config == self.config and not unanswered():
             return False

@@ -1,6 +1,6 @@
-"""What a node of the lab is, whichever kind: a name, an address, and four things one can do with it.
+"""What a node of the lab is, whichever kind: a name, an address, and what one can do with it.
 
-Containers (podman.py) are one kind; virtual machines would be one more module beside it.
+Kinds are containers (podman.py) and virtual machines (vm.py); machines.py knows which is which, and nobody else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ FIRST_NODE_ADDRESS = "10.83.17.11"
 REGISTRY_PORT = 5000
 USER = "pic4ser"
 MIRROR = "pic4ser-mirror"
+GUEST_MEMORY_BYTES = 3 * 2**30
+CONTAINER, VIRTUAL = KINDS = ("container", "vm")
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,64 @@ class NodeSpec:
     address: str
     gpus: int = 0
     exports: str = ""
+    kind: str = CONTAINER
 
     @property
     def container(self) -> str:
-        """The container's name: everything of the lab begins with pic4ser-."""
+        """What podman or QEMU calls it: everything of the lab begins with pic4ser-."""
         return f"pic4ser-{self.name}"
 
 
+class Machine(Protocol):
+    """What this host knows now of a machine that it once made. `lab` is whose, `config` what it was made from."""
+
+    @property
+    def name(self) -> str:
+        """As in NodeSpec.container."""
+
+    @property
+    def lab(self) -> str:
+        """The folder of the lab that it belongs to."""
+
+    @property
+    def config(self) -> str:
+        """LabNode.config of when it was made."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is powered on; asked from the kernel."""
+
+
 class LabNode(Protocol):
-    """A machine of the lab. All four may be called in any state; each raises LabError."""
+    """A machine of the lab as it is wanted. Everything may be called in any state, and raises LabError."""
+
+    @property
+    def spec(self) -> NodeSpec:
+        """Which node of the site it is."""
 
     @property
     def address(self) -> str:
         """Where sshd listens on port 22."""
+
+    @property
+    def config(self) -> str:
+        """Changes when the machine would have to be made anew to be what is asked for."""
+
+    @property
+    def boot_seconds(self) -> float:
+        """How long a boot may take, on a slow host that does other things too."""
+
+    def prepared(self, seen: Machine | None) -> bool:
+        """Whether this machine was made to the end: a kill in between leaves half of one."""
+
+    def create(self) -> None:
+        """A plain machine, off; what was there under its name is gone."""
+
+    def connect(self) -> None:
+        """Joins a running machine to the lab's network again, should that have been made anew under it."""
+
+    def run(self, script: str, *, timeout: float) -> str:
+        """What a bash script printed on the running machine, as root."""
 
     def start(self) -> None:
         """Powers the machine on; returns before it has booted."""

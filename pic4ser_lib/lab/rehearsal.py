@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError, PicError
-from pic4ser_lib.lab import boot, builder, capacity, hoststate, leftovers, network, sitefolder, stages, state
+from pic4ser_lib.lab import boot, builder, capacity, hoststate, leftovers, machines, network, sitefolder, stages, state
 from pic4ser_lib.lab.like import like
-from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, NodeSpec
-from pic4ser_lib.lab.podman import Container, containers, memory_bytes, remove
+from pic4ser_lib.lab.nodes import MIRROR, MIRROR_ADDRESS, USER, Machine, NodeSpec
 from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,15 +70,17 @@ def up(
     folder = sitefolder.found(site)
     nodes = sitefolder.nodes_of(folder)
     home = state.folder()
-    capacity.require(capacity.seen(home), new_nodes=0)
+    guests = machines.virtual(nodes)
+    capacity.require(capacity.seen(home, guests=bool(guests)), new_nodes=0)
     with state.locked("lab up"), Progress(write=tell) as progress:
-        seen = containers()
+        seen = machines.seen(home)
         since = _one_lab(home, nodes, seen)
         _same_origin(since, online=online)
         new = [node for node in nodes if node.container not in seen or not seen[node.container].alive]
-        capacity.require(capacity.seen(home), new_nodes=len(new))
+        new_guests = len(machines.virtual(new))
+        capacity.require(capacity.seen(home), new_nodes=len(new) - new_guests, new_guests=new_guests)
         charts = _fetched(home, progress) if online else charts
-        made = _built(progress, online=online)
+        made = _built(progress, online=online, virtual=bool(guests))
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes, online))
         boot.boot(home, nodes, made, seen, progress)
@@ -94,7 +95,7 @@ def down(*, tell: Tell) -> list[str]:
     Returns what was found on the host that `down` could not or must not put back; [] when it is as it was.
     """
     with state.locked("lab down"), Progress(write=tell) as progress:
-        seen = containers()
+        seen = machines.seen(state.folder())
         homes = sorted({state.folder(), *(Path(c.lab) for c in seen.values() if c.lab)})
         progress.tell("lab", "down: stop building")
         for home in homes:
@@ -104,14 +105,14 @@ def down(*, tell: Tell) -> list[str]:
                 for site in started.sites:
                     sitefolder.remove_local(Path(site))
         if seen:
-            progress.tell("lab", f"down: remove {len(seen)} containers")
-        remove(list(seen))
+            progress.tell("lab", f"down: remove {len(seen)} machines")
+        machines.remove(seen.values())
         return network.remove() + [line for home in homes for line in _cleared(home, progress)]
 
 
 def status() -> Status:
     """The lab as it is now; only reads, and sends nothing to a lab address."""
-    seen = containers()
+    seen = machines.seen(state.folder())
     started = state.running(_home_of(seen))
     nodes = started.nodes if started else ()
     return Status(
@@ -127,12 +128,12 @@ def status() -> Status:
 
 def wait(notebook: str, *, tell: Tell) -> None:
     """Returns when the mirror serves what this notebook needs. Raises LabError when that cannot be built."""
-    builder.wait(_home_of(containers()), stages.needed_by(notebook), tell=tell)
+    builder.wait(_home_of(machines.seen(state.folder())), stages.needed_by(notebook), tell=tell)
 
 
 def shell(node: str, command: Sequence[str] = ()) -> None:
     """Becomes an SSH session on the node (of `command`, if given). Raises LabError when the node does not run."""
-    home = _home_of(containers())
+    home = _home_of(machines.seen(state.folder()))
     now = status()
     here = {member.name: member for member in now.nodes}
     if node not in here:
@@ -141,16 +142,10 @@ def shell(node: str, command: Sequence[str] = ()) -> None:
     if here[node].state != "running" or not now.network:
         raise LabError(what=f"open a shell on {node}", seen=f"it is {here[node].state}", remedy="pic4ser lab up")
     sys.stdout.flush()
-    os.execvp("ssh", ["ssh", *ssh_options(home), f"{USER}@{here[node].address}", *command])
+    os.execvp("ssh", ["ssh", *state.ssh_options(home), f"{USER}@{here[node].address}", *command])
 
 
-def ssh_options(home: Path) -> list[str]:
-    """Options with which ssh trusts the lab's host keys and nothing else."""
-    options = (f"UserKnownHostsFile={home / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
-    return ["-F", "none", "-i", str(home / "id_ed25519"), *(word for option in options for word in ("-o", option))]
-
-
-def _one_lab(home: Path, nodes: Sequence[NodeSpec], seen: dict[str, Container]) -> state.Running | None:
+def _one_lab(home: Path, nodes: Sequence[NodeSpec], seen: dict[str, Machine]) -> state.Running | None:
     if foreign := {c.lab for c in seen.values()} - {str(home)}:
         started = state.running(Path(foreign.pop()))
     else:
@@ -186,10 +181,10 @@ def _fetched(home: Path, progress: Progress) -> Path:
     return artifacts.fetch(_heard(progress))
 
 
-def _built(progress: Progress, *, online: bool) -> Artifacts:
+def _built(progress: Progress, *, online: bool, virtual: bool) -> Artifacts:
     from pic4ser_lib.lab import artifacts
 
-    return artifacts.build(boot.STAGE, _heard(progress), online=online)
+    return artifacts.build(boot.STAGE, _heard(progress), online=online, virtual=virtual)
 
 
 def _heard(progress: Progress) -> Callable[[str, str, float], None]:
@@ -220,18 +215,18 @@ def _cleared(home: Path, progress: Progress) -> list[str]:
     return found
 
 
-def _home_of(seen: dict[str, Container]) -> Path:
+def _home_of(seen: dict[str, Machine]) -> Path:
     labs = sorted({c.lab for c in seen.values() if c.lab})
     return Path(labs[0]) if labs else state.folder()
 
 
-def _member(name: str, address: str, seen: Container | None) -> Member:
+def _member(name: str, address: str, seen: Machine | None) -> Member:
     if seen is None:
         return Member(name, address, "missing")
     if not seen.alive:
         return Member(name, address, "off")
     with suppress(LabError, OSError):
-        return Member(name, address, "running", memory_bytes(seen))
+        return Member(name, address, "running", machines.memory_bytes(seen))
     return Member(name, address, "running")
 
 

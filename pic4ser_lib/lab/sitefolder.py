@@ -14,7 +14,7 @@ from typing import Any
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import state
-from pic4ser_lib.lab.nodes import FIRST_NODE_ADDRESS, MIRROR, SUBNET, NodeSpec
+from pic4ser_lib.lab.nodes import CONTAINER, FIRST_NODE_ADDRESS, KINDS, MIRROR, SUBNET, VIRTUAL, NodeSpec
 
 LOCAL = "local.yaml"
 SIGNED = ("docker", "kubernetes", "nvidia")
@@ -34,9 +34,9 @@ def found(folder: str | Path) -> Path:
 
 def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     """The nodes to boot, control planes first. Raises LabError when an address is not one of the lab's."""
-    cluster = _read(folder / "cluster.yaml")
+    cluster = read(folder / "cluster.yaml")
     names = [*_names(cluster, "control_planes"), *_names(cluster, "workers")]
-    nodes = tuple(_node(name, _read(folder / "nodes" / f"{name}.yaml"), cluster.get("storage")) for name in names)
+    nodes = tuple(_node(name, read(folder / "nodes" / f"{name}.yaml"), cluster.get("storage")) for name in names)
     if wrong := [f"{node.name} has {node.address or 'no address'}" for node in nodes if not _ours(node.address)]:
         seen = f"{', '.join(wrong)}; the lab's nodes live in {SUBNET} from {FIRST_NODE_ADDRESS} on"
         raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
@@ -54,10 +54,12 @@ def write_local(
     interface: str = "",
     archives: Mapping[str, str] | None = None,
     online: bool = False,
+    patience: int = 1,
 ) -> Path:
     """Completes the site for this machine; a file that says the same already stays untouched.
 
-    In an `online` lab, the stand-ins that upstream's charts and images have replaced are none.
+    In an `online` lab, the stand-ins that upstream's charts and images have replaced are none. `patience` is how many
+    times longer than usual a wait may take.
     """
     path = folder / LOCAL
     text = local(
@@ -67,7 +69,8 @@ def write_local(
         machine=machine_id(),
         interface=interface,
         archives=archives,
-        stand_ins=left(_read(folder / "cluster.yaml")) if online else None,
+        stand_ins=left(read(folder / "cluster.yaml")) if online else None,
+        patience=patience,
     )
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
@@ -88,6 +91,7 @@ def local(
     interface: str = "",
     archives: Mapping[str, str] | None = None,
     stand_ins: Sequence[Any] | None = None,
+    patience: int = 1,
 ) -> str:
     """The text of local.yaml.
 
@@ -101,6 +105,7 @@ def local(
             "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
             f"valid_on: {json.dumps(machine)}",
             *([f"valid_while: {json.dumps(interface)}"] if interface else []),
+            *([f"patience: {patience}"] if patience != 1 else []),
             "ssh:",
             f"  key: {json.dumps(str(key))}",
             f"  known_hosts: {json.dumps(str(known_hosts))}",
@@ -132,12 +137,25 @@ def machine_id(paths: Iterable[Path] = (Path("/etc/machine-id"), Path("/var/lib/
     raise LabError(what="bind the lab to this machine", seen=seen, remedy="systemd-machine-id-setup")
 
 
+def read(path: Path) -> dict[str, Any]:
+    """What a file of the folder says; nothing if it is not a mapping. Raises LabError when it cannot be read."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        told = YAML(typ="safe", pure=True).load(path)
+    except (OSError, YAMLError) as error:
+        raise LabError(what=f"read {path}", seen=str(error), remedy=_REMEDY) from error
+    return told if isinstance(told, dict) else {}
+
+
 def _node(name: str, told: dict[str, Any], storage: Any) -> NodeSpec:
     # A site without a storage.node has its NFS server already: whoever has the server's address plays it.
     address, gpus = str(told.get("address", "")), told.get("gpus", 0)
     serves = isinstance(storage, dict) and storage.get("server") == address and not storage.get("node")
     exports = str(storage.get("path", "")) if serves else ""
-    return NodeSpec(name, address, gpus=gpus if isinstance(gpus, int) else 0, exports=exports)
+    kind = str(told.get("kind", CONTAINER))
+    return NodeSpec(name, address, gpus=gpus if isinstance(gpus, int) else 0, exports=exports, kind=kind)
 
 
 def _unfit(nodes: Sequence[NodeSpec]) -> str:
@@ -145,6 +163,10 @@ def _unfit(nodes: Sequence[NodeSpec]) -> str:
         return "no nodes"
     if any(node.container == MIRROR for node in nodes):
         return "a node has the name of the lab's mirror"
+    if odd := [f"{node.name} is a {node.kind}" for node in nodes if node.kind not in KINDS]:
+        return f"{', '.join(odd)}; kinds of nodes are {', '.join(KINDS)}"
+    if unserved := [node.name for node in nodes if node.exports and node.kind == VIRTUAL]:
+        return f"nobody sets up the NFS server on {unserved[0]}, a virtual machine: name it as storage.node"
     return "two nodes have the same address" if len({node.address for node in nodes}) < len(nodes) else ""
 
 
@@ -158,14 +180,3 @@ def _ours(address: str) -> bool:
 def _names(cluster: dict[str, Any], key: str) -> list[str]:
     listed = cluster.get(key) or []
     return [str(name) for name in listed] if isinstance(listed, list) else []
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        told = YAML(typ="safe", pure=True).load(path)
-    except (OSError, YAMLError) as error:
-        raise LabError(what=f"read {path}", seen=str(error), remedy=_REMEDY) from error
-    return told if isinstance(told, dict) else {}

@@ -116,6 +116,12 @@ def key(path: Path, *, comment: str) -> tuple[str, str]:
     return path.read_text(), public.read_text().strip()
 
 
+def ssh_options(state: Path) -> list[str]:
+    """Options with which ssh trusts the lab's host keys and nothing else."""
+    options = (f"UserKnownHostsFile={state / 'known_hosts'}", "StrictHostKeyChecking=yes", "IdentitiesOnly=yes")
+    return ["-F", "none", "-i", str(state / "id_ed25519"), *(word for option in options for word in ("-o", option))]
+
+
 def known_hosts(keys: Sequence[tuple[str, str]]) -> str:
     """The file's text from pairs of an address and a public key."""
     return "".join(f"{address} {' '.join(public.split()[:2])}\n" for address, public in keys)

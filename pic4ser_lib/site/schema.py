@@ -38,6 +38,7 @@ from pic4ser_lib.site.scalars import (
 )
 
 Role = Literal["control-plane", "worker"]
+Kind = Literal["container", "vm"]
 
 
 class _Model(BaseModel):
@@ -176,6 +177,9 @@ class StandIn(_Model):
     online: bool = Field(
         default=False, description="true: a lab started with `pic4ser lab up --online` has the real thing in its place"
     )
+    containers: bool = Field(
+        default=False, description="true: only container nodes need it; virtual machines have the real thing"
+    )
 
 
 class Ssh(_Model):
@@ -195,6 +199,7 @@ class NodeFile(_Model):
     address: Ipv4 = Field(description="the node's IPv4 address, which the other nodes reach")
     gpus: int = Field(default=0, ge=0, description="number of NVIDIA GPUs in it")
     ssh: Ssh = Field(default_factory=Ssh, description="what differs from cluster.yaml's ssh")
+    kind: Kind = Field(default="container", description="what the rehearsal lab boots for it; on a real site, nothing")
 
 
 class Node(_Model):
@@ -226,6 +231,9 @@ class _Settings(_Model):
     )
     monitoring: Monitoring = Field(default_factory=Monitoring, description="what notebook 08 keeps")
     confirm: bool = Field(default=True, description="show the plan and ask before a run changes anything")
+    patience: int = Field(
+        default=1, ge=1, le=100, description="how many times longer than usual a wait may take; for slow machines"
+    )
     stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
     valid_on: str = Field(
         default="", description="machine-id of the only machine this folder may be used on; empty: any"

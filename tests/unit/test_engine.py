@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -149,6 +149,13 @@ def test_a_deadline_says_what_is_missing() -> None:
     world = World(delays={"lamp": 99})
     ran = run(world, [SwitchedOn("lamp", settles_within=5)], Mode.APPLY, tell=lambda line: None, clock=ticking())
     assert "missing: the lamp's warmth" in str(ran.error)
+
+
+def test_on_slow_machines_a_deadline_is_as_many_times_later() -> None:
+    for patience, outcome in ((1.0, Outcome.FAILED), (3.0, Outcome.CHANGED)):
+        world, clock = World(delays={"lamp": 12}), replace(ticking(), patience=patience)
+        ran = run(world, [SwitchedOn("lamp", settles_within=5)], Mode.APPLY, tell=lambda line: None, clock=clock)
+        assert [record.outcome for record in ran.records] == [outcome]
 
 
 def test_verify_finds_every_drift_and_repairs_none() -> None:

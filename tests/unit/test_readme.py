@@ -23,7 +23,8 @@ from pic4ser_lib.steps import Mode
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 KERNEL = ["-k", "python3"]
-PAGES = (README, *(ROOT / name for name in ("docs/adding.md", "docs/document.md", "docs/stand_ins.md")))
+DOCS = ("adding", "document", "kinds", "stand_ins")
+PAGES = (README, *(ROOT / f"docs/{name}.md" for name in DOCS))
 TARGETS = set(re.findall(r"(?m)^(\w+):", (ROOT / "Makefile").read_text()))
 COMMANDS = [
     pytest.param(words, id=" ".join(words))
@@ -41,8 +42,8 @@ def exists(words: list[str]) -> bool:
     match [word.removeprefix(".venv/bin/") for word in words]:
         case ["sudo", *rest]:
             return exists(rest)
-        case ["make", target]:
-            return target in TARGETS
+        case ["make", target, *variables]:
+            return target in TARGETS and all("=" in variable for variable in variables)
         case ["pic4ser", *arguments]:
             return _understood(arguments)
         case ["papermill", source, _, *options]:
@@ -78,7 +79,10 @@ def test_a_command_in_a_sentence_can_be_typed(command: str) -> None:
         assert exists(shlex.split(command))
 
 
-@pytest.mark.parametrize("words", [["make", "tea"], ["pic4ser", "rum"], ["python", "-m", "docs.nothing"], ["rm", "-r"]])
+@pytest.mark.parametrize(
+    "words",
+    [["make", "tea"], ["make", "test", "tea"], ["pic4ser", "rum"], ["python", "-m", "docs.nothing"], ["rm", "-r"]],
+)
 def test_what_cannot_be_typed_is_found(words: list[str]) -> None:
     try:
         assert not exists(words)

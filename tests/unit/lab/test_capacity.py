@@ -58,3 +58,20 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
     assert machine.memory_bytes > 0
     assert machine.disk_bytes > 0
     assert machine.inotify_instances <= machine.inotify_most
+
+
+def test_virtual_machines_are_refused_with_the_figure_and_what_fits() -> None:
+    with pytest.raises(LabError, match=r"3 virtual machines need 10.4 GB of memory and 8.0 GB is free.* room for 2"):
+        require(ENOUGH, new_nodes=0, new_guests=3)
+
+
+def test_virtual_machines_beside_containers_get_what_those_leave() -> None:
+    ((seen_, remedy),) = shortcomings(ENOUGH, new_nodes=2, new_guests=2)
+    assert "2 virtual machines and 2 containers need 8.7 GB" in seen_
+    assert "room for 1" in remedy
+
+
+def test_a_lab_of_virtual_machines_needs_qemu_and_says_in_which_packages_it_is() -> None:
+    poor = replace(ENOUGH, missing_programs=("qemu-img", "qemu-system-x86_64"), tun=False)
+    with pytest.raises(LabError, match=r"no /dev/net/tun.*apt-get install qemu-system-x86 qemu-utils"):
+        require(poor, new_nodes=0)

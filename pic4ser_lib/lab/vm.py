@@ -1,0 +1,205 @@
+"""Nodes that are virtual machines: a kernel of their own, and a disk that survives whatever happens to them.
+
+A node's folder:
+    disk.qcow2     what differs from the image's disk
+    initrd         the image's, with the node's identity appended: its first boot writes that onto the disk
+    connect.sh     puts the tap device of its network card on the lab's bridge; the device goes when QEMU ends
+    vm.json        what it was made from, written last
+    console.log, qmp, pid
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from pic4ser_lib.errors import DeadlinePassed, LabError
+from pic4ser_lib.lab import identity, initrd, network, qemu, state
+from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
+from pic4ser_lib.lab.podman import mac
+from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
+
+_CPUS = 2  # kubeadm wants as many
+_STOP_SECONDS = 90.0
+_BOOT_SECONDS = 300.0
+_COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What is known of one virtual machine: from /proc when it runs, else from its folder."""
+
+    name: str
+    lab: str
+    config: str
+    pid: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether its QEMU ran when it was looked for."""
+        return self.pid > 0
+
+
+def guests(home: Path) -> dict[str, Guest]:
+    """Every virtual machine of any lab that runs, and those of the lab at `home` that are off, by name."""
+    off = {_name(file.parent): file.parent for file in (home / "nodes").glob("*/vm.json")}
+    here = {name: Guest(name, str(home), _config(folder)) for name, folder in off.items()}
+    return here | {name: _running(process) for name, process in qemu.running().items()}
+
+
+def memory_bytes(guest: Guest) -> int:
+    """What a running virtual machine takes from the host now."""
+    return qemu.held_bytes(Path(f"/proc/{guest.pid}/status").read_text())
+
+
+@dataclass(frozen=True)
+class VirtualNode:
+    """A node as a virtual machine. `folder` is its own on the host, `image` the artifact vm-image."""
+
+    spec: NodeSpec
+    image: Path
+    folder: Path
+    lab: str
+    plain: identity.Plain
+    accelerator: qemu.Accelerator
+    memory: int = GUEST_MEMORY_BYTES
+
+    @property
+    def address(self) -> str:
+        """Where sshd listens on port 22."""
+        return self.spec.address
+
+    @property
+    def config(self) -> str:
+        """Changes when the machine would have to be made anew to be what is asked for."""
+        more = [(file.path, file.mode, str(file.content)) for file in self.plain.more]
+        told = [str(self.image), self.address, self.lab, more]
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+    @property
+    def boot_seconds(self) -> float:
+        """An emulated one boots in half a minute on an idle machine."""
+        return _BOOT_SECONDS
+
+    @property
+    def tap(self) -> str:
+        """The host's end of its network card."""
+        return f"pic4ser{self.address.rpartition('.')[2]}"
+
+    def prepared(self, seen: Machine | None) -> bool:
+        """Whether this machine was made to the end: a kill in between leaves half of one."""
+        return isinstance(seen, Guest) and seen.config != ""
+
+    def create(self) -> None:
+        """A plain machine, off: an empty overlay, and its identity ready for the first boot."""
+        qemu.kill([self.spec.container])
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+        disk = self.folder / "disk.qcow2"
+        _called("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self.image / DISK, disk)
+        files = identity.as_tar((*self.plain.files(), *_named(self.spec)))
+        (self.folder / "initrd").write_bytes(initrd.appended((self.image / INITRD).read_bytes(), _PACKED, files))
+        (self.folder / "initrd").chmod(0o600)  # the host key is in it
+        told = {"config": self.config, "uuid": self.plain.product_uuid}
+        state.write(self.folder / "vm.json", json.dumps(told))
+
+    def start(self) -> None:
+        """Powers the machine on; returns before it has booted."""
+        if self.spec.container in qemu.running():
+            return
+        state.write(self.folder / "connect.sh", _connect(network.bridge()), mode=0o755)
+        _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
+
+    def stop(self) -> None:
+        """Shuts the machine down as its init wants it; one that does not within 90 s loses its power."""
+        if process := qemu.running().get(self.spec.container):
+            with suppress(OSError, DeadlinePassed):
+                qemu.press_power_button(process)
+                until(self._runs, waiting_for=f"{self.spec.name} to shut down", seconds=_STOP_SECONDS)
+            self.kill()
+
+    def kill(self) -> None:
+        """Cuts the power: what the guest has not flushed to its disk is lost."""
+        qemu.kill([self.spec.container])
+
+    def connect(self) -> None:
+        """Joins the running machine to the lab's bridge again, should that have been made anew under it."""
+        _called("ip", "link", "set", self.tap, "master", network.bridge(), "up")
+
+    def run(self, script: str, *, timeout: float) -> str:
+        """What a bash script printed on the running machine, as root."""
+        login = ["ssh", *state.ssh_options(Path(self.lab)), "-o", "BatchMode=yes", f"{USER}@{self.address}"]
+        return _called(*login, f"sudo bash -c {quote(script)}", timeout=timeout)
+
+    def command(self, *, uuid: str) -> list[str]:
+        """The words that start it."""
+        _, card = mac(self.address)
+        folder = self.folder
+        return [
+            *(qemu.PROGRAM, "-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
+            *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
+            *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", "base=utc"),
+            *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", _COMMAND_LINE),
+            *("-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,discard=unmap"),
+            *("-netdev", f"tap,id=lab,ifname={self.tap},script={folder}/connect.sh,downscript=no"),
+            *("-device", f"virtio-net-pci,netdev=lab,mac={card}", "-device", "virtio-rng-pci"),
+            *("-serial", f"file:{folder}/console.log", "-qmp", f"unix:{folder}/qmp,server=on,wait=off"),
+        ]
+
+    def _runs(self) -> str:
+        return "it still runs" if self.spec.container in qemu.running() else ""
+
+
+_PACKED = "pic4ser-identity.tar"  # files/node-vm/identity.sh
+
+
+def network_files(address: str) -> tuple[identity.File, ...]:
+    """A fixed address, and a default route through the mirror, which forwards nothing."""
+    _, card = mac(address)
+    text = (
+        f"[Match]\nMACAddress={card}\n\n"
+        f"[Network]\nAddress={address}/{SUBNET.prefixlen}\nGateway={MIRROR_ADDRESS}\nIPv6AcceptRA=no\n"
+    )
+    return (identity.File("/etc/systemd/network/10-lab.network", text),)
+
+
+def _named(node: NodeSpec) -> tuple[identity.File, ...]:
+    return (identity.File("/etc/hostname", f"{node.name}\n"),)
+
+
+def _connect(bridge: str) -> str:
+    return f'#!/bin/sh\n# QEMU calls this with the tap device that it made.\nip link set "$1" master {bridge} up\n'
+
+
+def _running(process: qemu.Process) -> Guest:
+    return Guest(process.name, str(process.folder.parent.parent), _config(process.folder), process.pid)
+
+
+def _config(folder: Path) -> str:
+    try:
+        return str(json.loads((folder / "vm.json").read_text())["config"])
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _name(folder: Path) -> str:
+    return f"{qemu.PREFIX}{folder.name}"
+
+
+def _called(*words: str | Path, timeout: float = 60.0) -> str:
+    shown = " ".join(map(str, words[:2]))
+    try:
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise LabError(what=shown, seen=f"no answer within {timeout:.0f} s") from error
+    except OSError as error:
+        raise LabError(what=shown, seen=str(error)) from error
+    if done.returncode != 0:
+        raise LabError(what=shown, seen=(done.stderr or done.stdout).strip()[-600:])
+    return done.stdout

@@ -1,0 +1,90 @@
+"""A lab's folder with virtual machines: the same site, without what only containers need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pic4ser_lib.errors import LabError
+from pic4ser_lib.lab import sitefolder
+from pic4ser_lib.lab.like import like
+from pic4ser_lib.lab.virtual import FOR_CONTAINERS, virtual
+from pic4ser_lib.site import Site, load
+
+ROOT = Path(__file__).parents[3]
+LAB = ROOT / "parameters" / "lab"
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+def _loaded(folder: Path, files: Path) -> Site:
+    key, known = files / "key", files / "known_hosts"
+    for file in (key, known):
+        file.touch(mode=0o600)
+    sitefolder.write_local(folder, key=key, known_hosts=known, fingerprint="A" * 40)
+    return load(folder)
+
+
+def test_its_nodes_are_the_same_and_virtual_machines() -> None:
+    before, after = sitefolder.nodes_of(LAB), sitefolder.nodes_of(virtual(LAB))
+    assert [(n.name, n.address, n.gpus) for n in after] == [(n.name, n.address, n.gpus) for n in before]
+    assert {n.kind for n in before} == {"container"}
+    assert {n.kind for n in after} == {"vm"}
+
+
+def test_it_loads_and_has_no_setting_for_a_shared_kernel(tmp_path: Path) -> None:
+    site = _loaded(virtual(LAB), tmp_path)
+    assert site.name == "lab-vm"
+    for key in FOR_CONTAINERS:
+        assert getattr(site, key) == type(site).model_fields[key].get_default(call_default_factory=True)
+    assert not site.confirm
+
+
+def test_notebook_06_sets_up_the_server_that_the_lab_played(tmp_path: Path) -> None:
+    folder = virtual(LAB)
+    site = _loaded(folder, tmp_path)
+    assert site.storage
+    assert (site.storage.node, site.storage.server, site.storage.path) == ("kitt", "10.83.17.12", "/export/kubernetes")
+    assert [node.exports for node in sitefolder.nodes_of(folder)] == ["", "", ""]
+
+
+def test_a_kernel_of_its_own_is_no_stand_in_but_a_virtual_machine_is(tmp_path: Path) -> None:
+    names = {stand_in.name for stand_in in _loaded(virtual(LAB), tmp_path).stand_ins}
+    assert not [name for name in names if "container nodes" in name or "mount.nfs" in name]
+    assert [name for name in names if name.startswith("virtual machines on this machine")]
+    assert len(names) == len(sitefolder.read(LAB / "cluster.yaml")["stand_ins"]) - 1
+
+
+def test_a_rehearsal_of_ones_own_site_can_have_them_too(tmp_path: Path) -> None:
+    site = _loaded(virtual(like(ROOT / "parameters" / "pic4ser")), tmp_path)
+    assert site.name == "pic4ser-rehearsal-vm"
+    assert site.storage
+    assert site.storage.node == "kitt"
+
+
+def test_written_from_itself_it_stays_where_it_is() -> None:
+    folder = virtual(LAB)
+    before = (folder / "cluster.yaml").read_text()
+    again = virtual(folder)
+    assert again == folder
+    assert (again / "cluster.yaml").read_text().splitlines()[1:] == before.splitlines()[1:]
+
+
+def test_a_kind_of_node_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "cluster.yaml").write_text("control_planes: [a]\n")
+    (tmp_path / "nodes" / "a.yaml").write_text("address: 10.83.17.11\nkind: toaster\n")
+    with pytest.raises(LabError, match="a is a toaster; kinds of nodes are container, vm"):
+        sitefolder.nodes_of(tmp_path)
+
+
+def test_a_virtual_machine_plays_no_nfs_server(tmp_path: Path) -> None:
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "cluster.yaml").write_text("control_planes: [a]\nstorage: {server: 10.83.17.11, path: /e}\n")
+    (tmp_path / "nodes" / "a.yaml").write_text("address: 10.83.17.11\nkind: vm\n")
+    with pytest.raises(LabError, match=r"name it as storage\.node"):
+        sitefolder.nodes_of(tmp_path)

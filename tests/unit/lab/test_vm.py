@@ -1,0 +1,99 @@
+"""What can be said about virtual machines without one."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pic4ser_lib.lab import machines, pins, qemu, stages, vm, vmimage
+from pic4ser_lib.lab.identity import ROUTED, plain
+from pic4ser_lib.lab.nodes import NodeSpec
+from pic4ser_lib.lab.podman import Container
+
+KITT = NodeSpec("kitt", "10.83.17.12", kind="vm")
+
+
+def _node(folder: Path, spec: NodeSpec = KITT) -> vm.VirtualNode:
+    made = plain(spec, (), user_key="", apt_key="", host_key=("", ""), network=vm.network_files(spec.address))
+    how = qemu.Accelerator(qemu.EMULATED, "")
+    return vm.VirtualNode(spec, Path("/cache/vm-image/1"), folder, "/state", made, how)
+
+
+def _after(words: list[str], flag: str) -> str:
+    return words[words.index(flag) + 1]
+
+
+def test_two_machines_share_no_name_card_device_or_file(tmp_path: Path) -> None:
+    other = NodeSpec("rover", "10.83.17.254", kind="vm")
+    first, second = (_node(tmp_path / n.name, n).command(uuid=n.name) for n in (KITT, other))
+    for flag in ("-name", "-pidfile", "-uuid", "-initrd", "-drive", "-netdev", "-device", "-serial", "-qmp"):
+        assert _after(first, flag) != _after(second, flag)
+
+
+def test_its_card_has_the_address_that_its_system_expects(tmp_path: Path) -> None:
+    (file,) = vm.network_files(KITT.address)
+    told = configparser.ConfigParser()
+    told.read_string(str(file.content))
+    assert _after(_node(tmp_path).command(uuid=""), "-device").endswith(f"mac={told['Match']['MACAddress']}")
+    assert told["Network"]["Address"] == "10.83.17.12/24"
+    assert told["Network"]["Gateway"] == "10.83.17.2"
+
+
+def test_the_kernel_accepts_the_name_of_its_tap_device(tmp_path: Path) -> None:
+    assert len(_node(tmp_path, NodeSpec("n", "10.83.17.254", kind="vm")).tap) <= 15
+
+
+def test_a_machine_is_prepared_only_when_its_last_file_was_written(tmp_path: Path) -> None:
+    node = _node(tmp_path / "nodes" / "kitt")
+    half = vm.Guest("pic4ser-kitt", "/state", "")
+    assert not node.prepared(None)
+    assert not node.prepared(half)
+    assert not node.prepared(Container("pic4ser-kitt", "abc", node.config, "/state", "running", True))
+    assert node.prepared(vm.Guest("pic4ser-kitt", "/state", node.config))
+
+
+def test_a_machine_that_is_off_is_known_by_its_folder(tmp_path: Path) -> None:
+    for name, told in (("kitt", json.dumps({"config": "abc"})), ("rover", "{")):
+        (tmp_path / "nodes" / name).mkdir(parents=True)
+        (tmp_path / "nodes" / name / "vm.json").write_text(told)
+    (tmp_path / "nodes" / "bonnie").mkdir()
+    found = vm.guests(tmp_path)
+    assert found["pic4ser-kitt"] == vm.Guest("pic4ser-kitt", str(tmp_path), "abc")
+    assert found["pic4ser-rover"].config == ""
+    assert "pic4ser-bonnie" not in found
+    assert not found["pic4ser-kitt"].alive
+
+
+def test_a_new_identity_alone_makes_no_other_machine(tmp_path: Path) -> None:
+    assert _node(tmp_path).config == _node(tmp_path).config
+
+
+def test_each_kind_gets_its_network_in_its_own_way() -> None:
+    assert machines.network_of(NodeSpec("kitt", "10.83.17.12")) == ROUTED
+    assert machines.network_of(KITT) == vm.network_files(KITT.address)
+
+
+def test_a_lab_of_containers_makes_nothing_for_virtual_machines(tmp_path: Path) -> None:
+    recipes = vmimage.recipes(pins.load())
+    assert set(recipes) == {"root-vm", "vm-image"}
+    assert not set(recipes) & set(stages.plan(stages.STAGES[-1], pins.load(), tmp_path).recipes)
+
+
+def test_the_image_is_made_anew_when_its_root_is() -> None:
+    root, image = vmimage.recipes(pins.load()).values()
+    assert image.needs == (root,)
+
+
+@pytest.mark.parametrize("script", sorted((pins.FILES / "node-vm").glob("*.sh")), ids=lambda path: path.name)
+def test_each_script_of_a_virtual_machine_is_valid_shell(script: Path) -> None:
+    subprocess.run(["sh", "-n", str(script)], check=True)
+
+
+def test_what_the_guest_says_when_it_has_booted_is_what_is_waited_for() -> None:
+    asked, said = (pins.FILES / "node-vm" / "probe.sh").read_text(), qemu._SAYS
+    assert f"echo '{said}'" in asked
+    assert qemu._TRY.split()[-1] in asked

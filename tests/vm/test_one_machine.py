@@ -1,0 +1,108 @@
+"""What only a kernel of its own can show, on one machine: notebook 01, a power cut at once after it, a reboot.
+
+The tests build on each other, in their order: a boot takes a minute where it is emulated, notebook 01 three to four.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import machine_outside as machine
+import pytest
+
+
+@dataclass(frozen=True)
+class Run:
+    """How `pic4ser` ended, and what its records say of each step."""
+
+    code: int
+    outcomes: dict[str, str]
+    said: str
+
+
+def asked_of(verb: str, site: Path) -> Run:
+    """`run` or `verify` of notebook 01."""
+    done = machine.pic4ser(verb, str(site), "--only", "01", "--json")
+    told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    records = [each for each in told if each.get("event") == "record"]
+    # Its last cell asks for everything again: what was done is in a step's first record.
+    outcomes = {each["step"]: each["outcome"] for each in reversed(records)}
+    return Run(done.returncode, outcomes, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="module")
+def ran(site: Path) -> Run:
+    """Notebook 01 on the plain machine; as soon as it has reported, the power is cut."""
+    done = asked_of("run", site)
+    machine.cut_the_power()
+    return done
+
+
+@pytest.fixture(scope="module")
+def after_the_cut(site: Path, asked: Path, ran: Run) -> Run:
+    """The machine is switched on again, and asked for all that was reported."""
+    machine.up(asked)
+    return asked_of("verify", site)
+
+
+@pytest.fixture(scope="module")
+def after_a_reboot(site: Path, after_the_cut: Run) -> Run:
+    """The same question after an ordinary reboot."""
+    machine.reboot()
+    return asked_of("verify", site)
+
+
+def test_it_is_a_plain_machine_with_a_kernel_of_its_own(site: Path) -> None:
+    assert machine.on("uname -r") != os.uname().release
+    assert machine.on("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+    assert machine.on("swapon --show=NAME --noheadings") == "/swap.img"
+    assert machine.on("dpkg -l | grep -cE 'kube|containerd|nfs' || true") == "0"
+    assert machine.on("systemctl is-system-running") == "running"
+
+
+def test_its_folder_has_no_setting_for_containers(site: Path) -> None:
+    text = (site / "cluster.yaml").read_text("utf-8")
+    assert not [key for key in ("failCgroupV1", "ignore_preflight_errors", "restrict_oom_score_adj") if key in text]
+    assert f"node: {machine.NAME}" in text
+
+
+def test_it_reaches_the_mirror_and_nothing_else(site: Path) -> None:
+    reached = "timeout 10 bash -c 'exec 3<>/dev/tcp/{}' 2>/dev/null && echo yes || echo no"
+    assert machine.on(reached.format("10.83.17.2/80")) == "yes"
+    assert machine.on(reached.format("192.0.2.1/80")) == "no"
+    assert machine.on("ip route show default").startswith("default via 10.83.17.2 ")
+
+
+def test_notebook_01_is_done(ran: Run) -> None:
+    assert ran.code == 0, ran.said[-3000:]
+    assert ran.outcomes["swap.off"] == "changed"
+    assert ran.outcomes["kernel.modules_loaded"] == "changed"
+
+
+def test_what_was_reported_is_there_after_a_power_cut(ran: Run, after_the_cut: Run) -> None:
+    lost = {step: outcome for step, outcome in after_the_cut.outcomes.items() if outcome != "ok"}
+    assert lost == {}
+    assert after_the_cut.code == 0, after_the_cut.said[-3000:]
+    assert set(after_the_cut.outcomes) == set(ran.outcomes)
+
+
+def test_it_is_there_after_a_reboot(after_a_reboot: Run) -> None:
+    assert after_a_reboot.code == 0, after_a_reboot.said[-3000:]
+    assert set(after_a_reboot.outcomes.values()) == {"ok"}
+
+
+def test_swap_stays_off_and_modules_come_back(after_a_reboot: Run) -> None:
+    assert machine.on("swapon --show --noheadings") == ""
+    assert machine.on("grep -cE '^(overlay|br_netfilter) ' /proc/modules") == "2"
+    assert machine.on("cat /proc/sys/net/ipv4/ip_forward") == "1"
+
+
+def test_down_leaves_no_process_device_or_disk(site: Path) -> None:
+    done = machine.down()
+    assert done.returncode == 0, done.stdout
+    assert (machine.qemu(), machine.taps()) == ([], [])
+    assert not list((machine.HOME / "nodes").glob("*/"))
+    assert str(machine.HOME) not in Path("/proc/self/mounts").read_text()
