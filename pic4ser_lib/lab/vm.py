@@ -113,7 +113,7 @@ class VirtualNode:
         """Powers the machine on; returns before it has booted."""
         if self.spec.container in qemu.running():
             return
-        state.write(self.folder / "connect.sh", _connect(network.bridge()), mode=0o755)
+        state.write(self.folder / "connect.sh", connecting(network.bridge(), self.address), mode=0o755)
         _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
 
     def stop(self) -> None:
@@ -169,12 +169,18 @@ def network_files(address: str) -> tuple[identity.File, ...]:
     return (identity.File("/etc/systemd/network/10-lab.network", text),)
 
 
+def connecting(bridge: str, address: str) -> str:
+    """The script that QEMU calls with the tap device that it has made.
+
+    A bridge has the lowest hardware address among its ports, and would have another whenever a machine with that one
+    starts or ends; other nodes then lose this host for as long as they remember the old one. So ours is high.
+    """
+    high = f"fe{mac(address)[1][2:]}"
+    return f'#!/bin/sh\nset -e\nip link set "$1" address {high} up\nip link set "$1" master {bridge}\n'
+
+
 def _named(node: NodeSpec) -> tuple[identity.File, ...]:
     return (identity.File("/etc/hostname", f"{node.name}\n"),)
-
-
-def _connect(bridge: str) -> str:
-    return f'#!/bin/sh\n# QEMU calls this with the tap device that it made.\nip link set "$1" master {bridge} up\n'
 
 
 def _running(process: qemu.Process) -> Guest:

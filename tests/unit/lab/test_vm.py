@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def test_its_card_has_the_address_that_its_system_expects(tmp_path: Path) -> Non
 
 def test_the_kernel_accepts_the_name_of_its_tap_device(tmp_path: Path) -> None:
     assert len(_node(tmp_path, NodeSpec("n", "10.83.17.254", kind="vm")).tap) <= 15
+
+
+def test_a_machine_that_comes_or_goes_leaves_the_bridge_its_address() -> None:
+    (high,) = re.findall(r"address (\S+)", vm.connecting("podman7", KITT.address))
+    assert high == "fe:83:0a:53:11:0c"
+    assert "master podman7" in vm.connecting("podman7", KITT.address)
 
 
 def test_a_machine_is_prepared_only_when_its_last_file_was_written(tmp_path: Path) -> None:
