@@ -1,10 +1,14 @@
-"""How nbval compares a notebook's outputs with the committed ones: the one rule for all cells."""
+"""What holds for all tests: Ctrl-C is one, and how nbval compares a notebook's outputs with the committed ones."""
 
 from __future__ import annotations
 
+import signal
 from typing import Any
 
 import pytest
+
+# Who is started in the background by a shell ignores Ctrl-C, and so would everything that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The text reading is the verified state and has to match. The other readings tell how it came about (who changed what,
 # in how many seconds) and differ by run on purpose, as does progress on standard error.
