@@ -31,12 +31,13 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 	$(SUDO) $(BIN)/pic4ser run parameters/lab
 endif
 
-# A lab that an earlier run left is taken down first, and this one's at the end, however the tests end. nbval is the
-# first run of the notebooks, on plain machines; what needs a converged cluster finds the one that it made.
+# A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
+# end, however the tests end. nbval is the first run of the notebooks, on plain machines; what needs a converged cluster
+# finds the one that it made.
 test: check system qemu  ## everything, with its set-up
 	$(TEST) tests/docs
 	$(BIN)/python -m pytest tests/installed
-	@set -e; trap '$(LAB) down' EXIT; $(LAB) down; $(LAB) up; \
+	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
 	$(TEST) tests/hosts tests/batch tests/browser; \
 	$(TEST) tests/rehearsal/lab; \
 	$(LAB) down; $(LAB) up --wait; \
