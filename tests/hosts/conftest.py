@@ -15,6 +15,7 @@ import pytest
 from node_outside import MADE, PASSWORD, MakeUser, Outside
 
 from pic4ser_lib.host import Host
+from pic4ser_lib.ports import SitePort, Ways
 from pic4ser_lib.site import Node, Ssh, load
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,14 @@ def host(node: Node, outside: Outside) -> Iterator[Host]:
     opened = Host(node)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def port(node: Node, host: Host, tmp_path: Path) -> Iterator[SitePort]:
+    """Where steps ask and act on the node, as those of a cell do."""
+    ways = Ways(load(ROOT / "parameters/lab"), {node.name: host}, tmp_path / "kubeconfig")
+    with host.session() as session:
+        yield ways.port(node.name, session)
 
 
 @pytest.fixture

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import base64
-import subprocess
+import contextlib
 from collections.abc import Iterator
 
 import pytest
-from node_outside import Outside
+from node_outside import MADE, Outside
 
 from pic4ser_lib import engine, packages, preflight
 from pic4ser_lib.errors import PicError
-from pic4ser_lib.host import Host
+from pic4ser_lib.ports import SitePort
 from pic4ser_lib.site import AptSource, Node, load
 from pic4ser_lib.steps import Mode, Outcome, Step
 
-PACKAGE = "tree"  # small, of Debian, and nothing else wants it
+PACKAGE = "lsb-release"  # small, needs nothing, and a plain machine has it not
 # dpkg's own kind of lock (fcntl's, on the struct flock of 64-bit Linux), held until the file that says so is gone.
 HOLD = """
-use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
+$0 = "stranger"; use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
 open(my $lock, "+>>", "/var/lib/dpkg/lock-frontend") or die;
 fcntl($lock, F_SETLK, pack("s s x4 q q i x4", F_WRLCK, SEEK_SET, 0, 0, 0)) or die "somebody else has it";
 open(my $mark, ">", "MARK") or die; close($mark); $| = 1; print "held\\n"; sleep 6; unlink("MARK");
@@ -29,9 +29,9 @@ my $socket = IO::Socket::INET->new(LocalPort => 6443, Listen => 1, ReuseAddr => 
 """
 
 
-def applied(host: Host, *steps: Step) -> engine.Ran:
+def applied(port: SitePort, *steps: Step) -> engine.Ran:
     """What a cell does with these steps on the node."""
-    return engine.run(host, steps, Mode.APPLY, tell=lambda line: None)
+    return engine.run(port, steps, Mode.APPLY, tell=lambda line: None)
 
 
 @pytest.fixture
@@ -43,32 +43,34 @@ def without_package(outside: Outside) -> Iterator[None]:
     outside.run(remove)
 
 
-def at_work(outside: Outside, script: str) -> subprocess.Popen[str]:
-    """A Perl script on the node, which has said that it holds what it wants."""
-    started = outside.start(f"exec perl <(base64 -d <<< {base64.b64encode(script.encode()).decode()})")
-    assert started.stdout is not None
-    assert started.stdout.readline() == "held\n"
-    return started
+@contextlib.contextmanager
+def at_work(outside: Outside, script: str) -> Iterator[None]:
+    """While a Perl script on the node holds what it wants; it calls itself a stranger, by which it is ended."""
+    coded = base64.b64encode(script.encode()).decode()
+    with outside.start(f"echo {coded} | base64 -d >{MADE}/at-work.pl; exec perl {MADE}/at-work.pl") as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == "held\n"
+        yield
+        outside.run("pkill -x stranger || true")
 
 
-def test_apt_waits_for_who_holds_its_lock(host: Host, outside: Outside, folder: str, without_package: None) -> None:
+def test_apt_waits_for_who_holds_its_lock(port: SitePort, outside: Outside, folder: str, without_package: None) -> None:
     mark = f"{folder}/held"
-    holder = at_work(outside, HOLD.replace("MARK", mark))
-    ran = applied(host, packages.installed(PACKAGE))
+    with at_work(outside, HOLD.replace("MARK", mark)):
+        ran = applied(port, packages.installed(PACKAGE))
+        assert outside.run(f"test -e {mark} && echo there || true") == "", "it did not wait"
     assert ran.error is None
     assert ran.records[0].outcome is Outcome.CHANGED
-    assert outside.run(f"test -e {mark} && echo there || true") == "", "it did not wait"
-    assert holder.wait(30) == 0
 
 
 def test_a_repository_that_is_away_is_named_and_nothing_is_left_behind(
-    host: Host, node: Node, outside: Outside
+    port: SitePort, node: Node, outside: Outside
 ) -> None:
     away = AptSource(
         url="http://127.0.0.1:9/debian", suite="stable", components=("main",), key_url="http://127.0.0.1:9/key",
         fingerprint="A" * 40, keyring="/etc/apt/keyrings/away.gpg", list_file="/etc/apt/sources.list.d/away.list",
     )  # fmt: skip
-    ran = applied(host, packages.keyring(away), packages.source(away))
+    ran = applied(port, packages.keyring(away), packages.source(away))
     told = str(ran.error)
     assert isinstance(ran.error, PicError)
     assert f"{node.name}: packages.keyring(away.gpg)" in told
@@ -79,14 +81,12 @@ def test_a_repository_that_is_away_is_named_and_nothing_is_left_behind(
 @pytest.fixture
 def on_6443(outside: Outside) -> Iterator[None]:
     """A stranger that listens on the API server's port."""
-    stranger = at_work(outside, LISTEN)
-    yield
-    outside.run("pkill -x stranger")
-    stranger.wait(30)
+    with at_work(outside, LISTEN):
+        yield
 
 
-def test_a_process_on_port_6443_is_named_before_anything_is_done(host: Host, node: Node, on_6443: None) -> None:
-    ran = engine.run(host, [preflight.fit(load("parameters/lab"), node)], Mode.VERIFY, tell=lambda line: None)
+def test_a_process_on_port_6443_is_named_before_anything_is_done(port: SitePort, node: Node, on_6443: None) -> None:
+    ran = engine.run(port, [preflight.fit(load("parameters/lab"), node)], Mode.VERIFY, tell=lambda line: None)
     told = str(ran.error)
     assert "port 6443 is held by stranger" in told
     assert "kube-apiserver needs the port" in told
