@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from pic4ser_lib.errors import DeadlinePassed, PicError, StepFailed, StepRefused
+from pic4ser_lib.errors import CommandFailed, DeadlinePassed, PicError, StepFailed, StepRefused
 from pic4ser_lib.steps import (
     Action,
     Decision,
@@ -128,6 +128,8 @@ def _run_one(
         error = _refused(port.node, step, refusal)
         record = _failed(port.node, step, error, Outcome.REFUSED)
     except PicError as problem:
+        if isinstance(problem, CommandFailed):
+            problem.step = step.name  # whoever ran the command did not know what for
         error, record = problem, _failed(port.node, step, problem)
     actions = taken or ([] if error or mode is not Mode.PLAN else _actions(decision))
     actions_told, diffs = _told(actions)

@@ -113,11 +113,13 @@ class CommandFailed(HostError):
     command: str = ""
     exit: int = 0
     stderr_tail: str = ""
+    step: str = ""
 
     def sentence(self) -> str:
-        """The command, its exit code and the end of what it said."""
+        """The step that wanted it, the command, its exit code and the end of what it said."""
         tail = f" It said: {self.stderr_tail.strip()}" if self.stderr_tail.strip() else ""
-        return f"{self.node}: `{self.command}` ended with {self.exit}.{tail}"
+        step = f"{self.step}: " if self.step else ""
+        return f"{self.node}: {step}`{self.command}` ended with {self.exit}.{tail}"
 
 
 @dataclass(eq=False, kw_only=True)

@@ -20,7 +20,8 @@ PACKAGE = "lsb-release"  # small, needs nothing, and a plain machine has it not
 HOLD = """
 $0 = "stranger"; use Fcntl qw(F_SETLK F_WRLCK SEEK_SET);
 open(my $lock, "+>>", "/var/lib/dpkg/lock-frontend") or die;
-fcntl($lock, F_SETLK, pack("s s x4 q q i x4", F_WRLCK, SEEK_SET, 0, 0, 0)) or die "somebody else has it";
+my $whole = pack("s s x4 q q i x4", F_WRLCK, SEEK_SET, 0, 0, 0);
+fcntl($lock, F_SETLK, $whole) or die "somebody else has it";
 open(my $mark, ">", "MARK") or die; close($mark); $| = 1; print "held\\n"; sleep 6; unlink("MARK");
 """
 LISTEN = """
@@ -70,11 +71,11 @@ def test_a_repository_that_is_away_is_named_and_nothing_is_left_behind(
         url="http://127.0.0.1:9/debian", suite="stable", components=("main",), key_url="http://127.0.0.1:9/key",
         fingerprint="A" * 40, keyring="/etc/apt/keyrings/away.gpg", list_file="/etc/apt/sources.list.d/away.list",
     )  # fmt: skip
-    ran = applied(port, packages.keyring(away), packages.source(away))
+    ran = applied(port, packages.dependencies(), packages.keyring(away), packages.source(away))
     told = str(ran.error)
     assert isinstance(ran.error, PicError)
     assert f"{node.name}: packages.keyring(away.gpg)" in told
-    assert "127.0.0.1:9" in told
+    assert "127.0.0.1 port 9" in told
     assert outside.run("ls /etc/apt/keyrings/away.gpg /etc/apt/sources.list.d/away.list 2>/dev/null || true") == ""
 
 

@@ -144,9 +144,9 @@ def writes(address: str) -> Counter[str]:
     config.load_kube_config(str(KUBECONFIG), client_configuration=settings)
     settings.host = f"https://{address}:6443"
     with client.ApiClient(settings) as api:
-        answer = api.call_api("/metrics", "GET", auth_settings=["BearerToken"], _preload_content=False)
-        response = answer[0] if isinstance(answer, tuple) else answer
-        text = response.data.decode()
+        answer = api.call_api("GET", f"{settings.host}/metrics")
+        answer.read()
+        text = answer.data.decode()
     found: Counter[str] = Counter()
     for line in text.splitlines():
         if line.startswith("apiserver_request_total{"):

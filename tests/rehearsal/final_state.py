@@ -20,9 +20,12 @@ _OWN_TO_A_MACHINE = re.compile(
 # Objects that controllers make from others, or that say what happens at the moment.
 _MADE = {
     "certificatesigningrequests", "controllerrevisions", "endpoints", "endpointslices", "events", "leases", "nodes",
-    "pods", "replicasets", "persistentvolumes", "volumeattachments", "ipaddresses", "jobs",
+    "nodefeatures", "pods", "replicasets", "persistentvolumes", "volumeattachments", "ipaddresses", "jobs",
 }  # fmt: skip
-_GENERATED = re.compile(r"bootstrap-token-|-token-|kubeadm-certs|sh\.helm\.release|webhook|tls|admission|password")
+# rulefiles: the operator names each file by its rule's uid.
+_GENERATED = re.compile(
+    r"rulefiles-|bootstrap-token-|-token-|kubeadm-certs|sh\.helm\.release|webhook|tls|admission|password"
+)
 _HANDED_OUT = {
     "caBundle", "clusterIP", "clusterIPs", "creationTimestamp", "generation", "nodePort", "managedFields",
     "resourceVersion", "selfLink", "uid", "volumeName", "healthCheckNodePort", "ownerReferences", "finalizers",
