@@ -169,7 +169,7 @@ def test_apply_stops_at_a_failing_action_and_keeps_what_was_done() -> None:
     world = World(broken={"fan"})
     ran = run(world, [SwitchedOn("lamp"), SwitchedOn("fan"), SwitchedOn("heater")], Mode.APPLY, tell=lambda line: None)
     assert [r.outcome for r in ran.records] == [Outcome.CHANGED, Outcome.FAILED]
-    assert "sparks" in str(ran.error)
+    assert str(ran.error) == f"{world.node}: {SwitchedOn('fan').name}: `turn on fan` ended with 7. It said: sparks"
     assert ran.records[1].actions == ("run: turn on fan",)
 
 
