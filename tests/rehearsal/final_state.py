@@ -6,12 +6,14 @@ in the order in which somebody asks.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
 
 from lab_outside import ADDRESSES, HOME, on
 
+ETCD = "/etc/kubernetes/manifests/etcd.yaml"
 PLACES = "/etc /usr/local /root/.kube /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env"
 _OWN_TO_A_MACHINE = re.compile(
     r"/etc/(kubernetes/(pki/.*|.*\.conf)|ssh/.*|machine-id|ld\.so\.cache|mtab|\.pwd\.lock|.*-$|ssl/.*|alternatives/.*)"
@@ -36,7 +38,16 @@ def files(node: str) -> dict[str, str]:
     """SHA-256 of every file that a run leaves on a node, by its path."""
     listed = on(node, f"sudo find {PLACES} -type f -print0 2>/dev/null | sudo xargs -0 sha256sum", timeout=120)
     found = {path: digest for digest, path in (line.split("  ", 1) for line in listed.splitlines())}
+    if ETCD in found:
+        found[ETCD] = hashlib.sha256(in_order(on(node, f"sudo cat {ETCD}")).encode()).hexdigest()
     return {path: digest for path, digest in found.items() if not _OWN_TO_A_MACHINE.fullmatch(path)}
+
+
+def in_order(manifest: str) -> str:
+    """etcd's manifest with its members by name: kubeadm lists them by their ids, which have the time in them."""
+    return re.sub(
+        r"(--initial-cluster=)(\S+)", lambda found: found[1] + ",".join(sorted(found[2].split(","))), manifest
+    )
 
 
 def objects() -> dict[str, str]:

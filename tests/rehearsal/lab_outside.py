@@ -77,12 +77,15 @@ class Capture:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if not self._running:
+            return  # a test has ended it already, to read what it has
         self.alive = all(running.poll() is None for running in self._running)
         for running in self._running:
             running.terminate()
             running.communicate(timeout=20)
         read = {name: said("tcpdump", "-n", "-r", str(self._file(name))).splitlines() for name in self._interfaces}
         self._packets = [f"{name}: {line}" for name, lines in read.items() for line in lines]
+        self._running = []
         shutil.rmtree(self._folder)
 
     def packets(self) -> list[str]:
