@@ -73,7 +73,7 @@ class Session:
                 raise TypeError(f"not an action for a node: {type(action).__name__}")
 
     def _bytes(self, content: steps.Content, reveal: Callable[[steps.Secret], str]) -> bytes:
-        """The content with its secrets, which from now on are masked in what this session says."""
+        """The content with its secrets, which are masked from now on in all that is said."""
         parts = (content,) if isinstance(content, str) else content
         texts = []
         for part in parts:
