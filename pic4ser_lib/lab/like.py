@@ -92,12 +92,17 @@ def taken_from(site: Site) -> dict[str, Any]:
 
 
 def _storage(site: Site) -> dict[str, str]:
-    # The lab's own server plays the site's: on the node that has it, else on the last control plane.
+    # The lab plays a server that the site has already; what the runbook sets up on a node it sets up there too. A site
+    # without either gets one on its last control plane.
     told = site.storage
     asked = {told.node, told.server} if told else set()
     has_it = (number for number, node in enumerate(site.nodes) if {node.name, node.address} & asked)
     number = next(has_it, len(site.control_planes) - 1)
-    server = {"server": str(IPv4Address(FIRST_NODE_ADDRESS) + number)}
+    sets_up = told is None or bool(told.node)
+    server = {
+        "node": site.nodes[number].name if sets_up else "",
+        "server": str(IPv4Address(FIRST_NODE_ADDRESS) + number),
+    }
     return server | ({"path": told.path} if told else {})
 
 

@@ -54,6 +54,15 @@ def test_some_node_of_the_lab_plays_the_sites_nfs_server() -> None:
     assert [spec.exports for spec in sitefolder.nodes_of(like(first))] == ["/srv", ""]
 
 
+def test_a_server_that_the_runbook_sets_up_is_left_to_the_runbook() -> None:
+    real = load(REAL)
+    assert real.storage
+    for storage in (real.storage.model_copy(update={"node": "kitt"}), None):
+        folder = like(_with(real, storage=storage))
+        assert sitefolder.read(folder / "cluster.yaml")["storage"]["node"] == "kitt"
+        assert [spec.exports for spec in sitefolder.nodes_of(folder)] == ["", ""]
+
+
 def test_written_again_it_forgets_nodes_that_the_site_lost() -> None:
     folder = like(REAL)
     (folder / "nodes" / "gone.yaml").write_text("address: 10.83.17.14\n")

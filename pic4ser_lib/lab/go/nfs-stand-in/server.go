@@ -165,6 +165,9 @@ func granted(path string, from net.Addr, said *sentence) []byte {
 			continue
 		}
 		if !one.admits(host) {
+			continue
+		}
+		if err := provide(one.path); err != nil { // exported after this program was started
 			break
 		}
 		if found, err := os.Stat(filepath.Join(shared, path)); err != nil || !found.IsDir() {
@@ -186,9 +189,13 @@ func listed(said *sentence) []byte {
 	return said.numbers(0).Bytes()
 }
 
-// The lines of /etc/exports as of now: a path and who may mount it. Options in brackets are not looked at.
+// What is exported as of now, a path and who may mount it: what exportfs has noted, or, where the package that brings it
+// is not installed, the lines of /etc/exports. Options in brackets are not looked at.
 func exports() []export {
-	text, err := os.ReadFile("/etc/exports")
+	text, err := os.ReadFile("/var/lib/nfs/etab")
+	if err != nil {
+		text, err = os.ReadFile("/etc/exports")
+	}
 	if err != nil {
 		return nil
 	}
