@@ -32,39 +32,38 @@ rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in conta
 endif
 
 # A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
-# end, however the tests end. nbval is the first run of the notebooks, on plain machines; what needs a converged cluster
-# finds the one that it made.
+# end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
+# Tests that do not touch the same machines run side by side: "loadgroup" keeps a folder's tests in one process.
+BESIDE := -n 3 --dist loadgroup
 test: check system qemu  ## everything, with its set-up
-	$(TEST) tests/docs
 	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
-	$(TEST) tests/hosts tests/batch tests/browser; \
+	$(TEST) $(BESIDE) tests/hosts tests/batch tests/browser; \
 	$(TEST) tests/rehearsal/lab; \
-	$(LAB) down; $(LAB) up --wait; \
-	$(TEST) -x --nbval notebooks; \
-	$(TEST) tests/telemetry tests/rehearsal/converged; \
-	$(TEST) tests/rehearsal/whole; \
-	$(TEST) tests/vm/test_one_machine.py
+	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end; \
+	$(TEST) $(BESIDE) tests/vm/test_one_machine.py tests/docs tests/telemetry tests/programs
 
-# Killed at 20 moments of a run instead of 3, half an hour; then power cuts in the middle of a virtual machine's set-up.
+# The notebooks on plain machines by nbval; then killed at 20 moments of a run instead of 3; then virtual machines.
 soak: $(VENV)/.ready system qemu  ## what takes too long for every change
-	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole
-	$(LAB) down
+	$(LAB) down; $(LAB) up --wait
+	$(TEST) -x --nbval notebooks tests/rehearsal/undisturbed
+	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole tests/rehearsal/end
 	$(SUDO) PIC4SER_CUTS=5 $(BIN)/python -m pytest tests/vm
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/unit
+	$(BIN)/python -m pytest -q -n auto tests/unit
 
 notebooks: $(VENV)/.ready system  ## JupyterLab on the runbook, with the lab up
 	$(LAB) up
 	$(SUDO) $(BIN)/jupyter lab --notebook-dir=. notebooks/00_before_you_start.ipynb $(if $(SUDO),--allow-root,$(if $(filter 0,$(shell id -u)),--allow-root))
 
-outputs: $(VENV)/.ready system  ## execute the notebooks in place on the converged lab, for the commit
+outputs: $(VENV)/.ready system  ## execute the notebooks in place on the converged lab, and note what it left, for the commit
 	$(LAB) up
 	$(SUDO) $(BIN)/python -m pic4ser_lib.outputs
+	$(SUDO) $(BIN)/python tests/rehearsal/final_state.py
 
 docs: $(VENV)/.ready  ## the runbook and its reference as a site: build/docs/index.html
 	$(BIN)/python -m docs

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_outside import Capture, outer_interfaces
+from cluster_outside import host_seen, pic4ser
+from lab_outside import Capture, Watched, outer_interfaces
 
 from pic4ser_lib.lab import rehearsal
 from pic4ser_lib.lab.rehearsal import Status
@@ -49,3 +50,19 @@ def nothing_leaves(may_boot: None) -> Iterator[Capture]:
         yield capture
     assert capture.alive, "tcpdump ended early: nothing is known about what left"
     assert capture.packets() == []
+
+
+@pytest.fixture(scope="session")
+def watched(may_boot: None) -> Iterator[Watched]:
+    """The host before the lab, which is taken down for it, and the eye on its outer interfaces since then."""
+    assert pic4ser("lab", "down").returncode == 0
+    host = host_seen()
+    with Capture(outer_interfaces()) as capture:
+        yield Watched(host, capture)
+
+
+@pytest.fixture(scope="session")
+def plain_machines(watched: Watched) -> None:
+    """The lab with everything that it serves, and nothing on its nodes."""
+    up = pic4ser("lab", "up", "--wait")
+    assert up.returncode == 0, up.stderr

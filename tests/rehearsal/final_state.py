@@ -1,7 +1,10 @@
-"""A site's final state as two runs can be compared by it: what must be equal, without what differs by its nature.
+"""What a whole run leaves on the lab's nodes and in its API, as final_state.txt has it: a name and a hash a line.
 
-Left out: certificates, keys and tokens, uids and times, names that controllers make up, addresses that are handed out
-in the order in which somebody asks.
+`python tests/rehearsal/final_state.py` writes that file from the lab as it is, after a run that nobody disturbed. It is
+as committed as the notebooks' outputs, and as much a part of a change as they are.
+
+Left out: what a package owns, certificates, keys and tokens, uids and times, names that controllers make up, addresses
+that are handed out in the order in which somebody asks. Without a hash: what is built or signed on each machine anew.
 """
 
 from __future__ import annotations
@@ -9,16 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lab_outside import ADDRESSES, HOME, on
 
+COMMITTED = Path(__file__).with_name("final_state.txt")
 ETCD = "/etc/kubernetes/manifests/etcd.yaml"
 PLACES = "/etc /usr/local /root/.kube /var/lib/kubelet/config.yaml /var/lib/kubelet/kubeadm-flags.env"
 _OWN_TO_A_MACHINE = re.compile(
     r"/etc/(kubernetes/(pki/.*|.*\.conf)|ssh/.*|machine-id|ld\.so\.cache|mtab|\.pwd\.lock|.*-$|ssl/.*|alternatives/.*)"
     r"|/root/\.kube/.*"
 )
+# Of the lab's own signing key, or built here by whichever compiler is there.
+_DIFFERS_BY_MACHINE = re.compile(r"/etc/apt/keyrings/.*|/usr/local/bin/helm")
 # Objects that controllers make from others, or that say what happens at the moment.
 _MADE = {
     "certificatesigningrequests", "controllerrevisions", "endpoints", "endpointslices", "events", "leases", "nodes",
@@ -35,12 +44,18 @@ _HANDED_OUT = {
 
 
 def files(node: str) -> dict[str, str]:
-    """SHA-256 of every file that a run leaves on a node, by its path."""
-    listed = on(node, f"sudo find {PLACES} -type f -print0 2>/dev/null | sudo xargs -0 sha256sum", timeout=120)
+    """SHA-256 of every file that is on a node and in no package, by its path; "-" for one that differs by machine."""
+    owned = "cat /var/lib/dpkg/info/*.list | sort -u"
+    listed = on(
+        node,
+        f"sudo find {PLACES} -type f 2>/dev/null | sort | comm -23 - <({owned}) | sudo xargs -d '\\n' sha256sum",
+        timeout=120,
+    )
     found = {path: digest for digest, path in (line.split("  ", 1) for line in listed.splitlines())}
     if ETCD in found:
-        found[ETCD] = hashlib.sha256(in_order(on(node, f"sudo cat {ETCD}")).encode()).hexdigest()
-    return {path: digest for path, digest in found.items() if not _OWN_TO_A_MACHINE.fullmatch(path)}
+        found[ETCD] = _hash(in_order(on(node, f"sudo cat {ETCD}")))
+    kept = {path: digest for path, digest in found.items() if not _OWN_TO_A_MACHINE.fullmatch(path)}
+    return {path: "-" if _DIFFERS_BY_MACHINE.fullmatch(path) else digest for path, digest in kept.items()}
 
 
 def in_order(manifest: str) -> str:
@@ -51,7 +66,7 @@ def in_order(manifest: str) -> str:
 
 
 def objects() -> dict[str, str]:
-    """What every object of the cluster wants, by its kind and name."""
+    """A hash of what every object of the cluster wants, by its kind and name."""
     from kubernetes import client, config, dynamic
 
     config.load_kube_config(str(HOME / "kubeconfig"))
@@ -67,9 +82,23 @@ def objects() -> dict[str, str]:
 
 
 def whole() -> dict[str, str]:
-    """All of it: files by node, objects by name."""
-    on_nodes = {f"{node}:{path}": digest for node in ADDRESSES for path, digest in files(node).items()}
-    return on_nodes | objects()
+    """All of it, name to hash: `path on nodes`, and `version kind namespace/name`."""
+    nodes_with = defaultdict(list)
+    for node in ADDRESSES:
+        for path, digest in files(node).items():
+            nodes_with[path, digest].append(node)
+    on_nodes = {f"{path} on {' '.join(nodes)}": digest for (path, digest), nodes in nodes_with.items()}
+    return {name: digest[:12] for name, digest in (on_nodes | objects()).items()}
+
+
+def committed() -> dict[str, str]:
+    """What an undisturbed run has left, name to hash."""
+    return {name: digest for digest, _, name in (line.partition("  ") for line in COMMITTED.read_text().splitlines())}
+
+
+def written(state: Mapping[str, str]) -> str:
+    """The text of final_state.txt."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(state.items()))
 
 
 def _wanted(resource: Any, obj: dict[str, Any]) -> dict[str, str]:
@@ -83,10 +112,18 @@ def _wanted(resource: Any, obj: dict[str, Any]) -> dict[str, str]:
         data["data"].pop("jws-kubeconfig", None)
     data["metadata"] = {key: meta[key] for key in ("name", "namespace", "labels") if meta.get(key)}
     name = f"{resource.group_version} {resource.kind} {meta.get('namespace', '')}/{meta['name']}"
-    return {name: json.dumps(_without(data), sort_keys=True, default=str)}
+    return {name: _hash(json.dumps(_without(data), sort_keys=True, default=str))}
 
 
 def _without(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without(v) for k, v in value.items() if k not in _HANDED_OUT and "jws-" not in k}
     return [_without(item) for item in value] if isinstance(value, list) else value
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    COMMITTED.write_text(written(whole()))

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -94,6 +95,14 @@ class Capture:
 
     def _file(self, interface: str) -> Path:
         return Path(self._folder, f"{interface}.pcap")
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The host as it was before a lab, and the packets that have left it since then."""
+
+    host: dict[str, str]
+    capture: Capture
 
 
 def _until_listening(running: subprocess.Popen[str]) -> None:
