@@ -33,15 +33,20 @@ endif
 
 # A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
 # end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
-# Tests that do not touch the same machines run side by side: "loadgroup" keeps a folder's tests in one process.
-BESIDE := -n 3 --dist loadgroup
+# Folders whose tests do not touch the same machines run side by side.
+BESIDE := $(MAKE) --no-print-directory -j3 --output-sync=target
 test: check system qemu  ## everything, with its set-up
 	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
-	$(TEST) $(BESIDE) tests/hosts tests/batch tests/browser; \
+	$(BESIDE) test-hosts test-batch test-browser; \
 	$(TEST) tests/rehearsal/lab; \
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end; \
-	$(TEST) $(BESIDE) tests/vm/test_one_machine.py tests/docs tests/telemetry tests/programs
+	$(BESIDE) test-one-machine test-docs test-telemetry test-programs
+
+test-one-machine:
+	$(TEST) tests/vm/test_one_machine.py
+test-%:
+	$(TEST) tests/$*
 
 # The notebooks on plain machines by nbval; then killed at 20 moments of a run instead of 3; then virtual machines.
 soak: $(VENV)/.ready system qemu  ## what takes too long for every change

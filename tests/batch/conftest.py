@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -35,13 +34,6 @@ def keep(step, outcome, on, **more):
     journal.write({"event": "record", **record.as_dict()})
 """
 END = 'journal.write({"event": "end", "ok": True})'
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """They share houses, and start as many kernels as there are nodes: one after another, beside other tests."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("batch"))
 
 
 def notebook(*cells: str, per_node: bool = False, parameters: str = PARAMETERS) -> nbformat.NotebookNode:

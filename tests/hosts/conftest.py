@@ -26,7 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.host)
-            item.add_marker(pytest.mark.xdist_group("hosts"))  # one after another, beside others
 
 
 @pytest.fixture(scope="session")
