@@ -26,8 +26,11 @@ _OWN_TO_A_MACHINE = re.compile(
     r"/etc/(kubernetes/(pki/.*|.*\.conf)|ssh/.*|machine-id|ld\.so\.cache|mtab|\.pwd\.lock|.*-$|ssl/.*|alternatives/.*)"
     r"|/root/\.kube/.*"
 )
-# Of the lab's own signing key, or built here by whichever compiler is there.
-_DIFFERS_BY_MACHINE = re.compile(r"/etc/apt/keyrings/.*|/usr/local/bin/helm")
+# Where the runbook writes, and what would be there as well if it had written half of something.
+_OURS = re.compile(
+    r"/etc/(apt/sources|cdi/|cni/|containerd/|exports|fstab|hosts$|kubernetes/|modules-load\.d/|sysctl\.d/)"
+    r"|/var/lib/kubelet/"
+)
 # Objects that controllers make from others, or that say what happens at the moment.
 _MADE = {
     "certificatesigningrequests", "controllerrevisions", "endpoints", "endpointslices", "events", "leases", "nodes",
@@ -44,7 +47,7 @@ _HANDED_OUT = {
 
 
 def files(node: str) -> dict[str, str]:
-    """SHA-256 of every file that is on a node and in no package, by its path; "-" for one that differs by machine."""
+    """SHA-256 of every file that is on a node and in no package, by its path; "-" for what is not the runbook's."""
     owned = "cat /var/lib/dpkg/info/*.list | sort -u"
     listed = on(
         node,
@@ -55,7 +58,7 @@ def files(node: str) -> dict[str, str]:
     if ETCD in found:
         found[ETCD] = _hash(in_order(on(node, f"sudo cat {ETCD}")))
     kept = {path: digest for path, digest in found.items() if not _OWN_TO_A_MACHINE.fullmatch(path)}
-    return {path: "-" if _DIFFERS_BY_MACHINE.fullmatch(path) else digest for path, digest in kept.items()}
+    return {path: digest if _OURS.match(path) else "-" for path, digest in kept.items()}
 
 
 def in_order(manifest: str) -> str:
