@@ -93,9 +93,9 @@ class Bound:
 
     def verify(self) -> Table:
         """Every remembered step again, without acting; ends the notebook's journal."""
-        jobs: dict[str, list[Step]] = {}
-        for name, step in self.wanted:
-            jobs.setdefault(name, []).append(step)
+        # In the site's order, whichever node was the first one that something was wanted of.
+        order = (*(node.name for node in self.site.nodes), CLUSTER)
+        jobs = {name: steps for name in order if (steps := [step for on, step in self.wanted if on == name])}
         table = self.run(jobs, mode=Mode.PLAN if self.mode is Mode.PLAN else Mode.VERIFY)
         self.journal.write({"event": "end", "ok": True})
         self.let_go()

@@ -25,7 +25,7 @@ from lab_outside import ADDRESSES, on
 SITE = "parameters/lab"
 RUNS = ROOT / "runs" / "lab"
 KILLS = int(os.environ.get("PIC4SER_KILLS", "3"))
-STEPS = 205  # about as many does a whole run record; it only says where the kills fall
+STEPS = 299  # as many does a whole run record; it only says where the kills fall
 
 
 @pytest.fixture(scope="module")
