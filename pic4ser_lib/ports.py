@@ -7,7 +7,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 CLUSTER = "cluster"
 _ROLLED = frozenset({"containerd", "kubelet"})
 _READY_AGAIN_WITHIN = 180.0
+_ANSWERED_WITHIN = 60.0
 
 # The node asks about itself with its own credentials: its Ready condition, and when its kubelet last renewed its lease.
 _READY = """
@@ -111,6 +112,9 @@ class SitePort:
             case _:
                 self._act_at(self._home(), action)
 
+    def _patient(self, seconds: float) -> float:
+        return seconds * self.ways.site.patience
+
     def _home(self) -> str:
         return self.ways.site.first.name if self.name == CLUSTER else self.name
 
@@ -134,9 +138,12 @@ class SitePort:
                 return [Later("the cluster", "notebook 02 makes it") for _ in questions]
             return list(cluster.ask(questions))
         with self._session_at(place) as session:
-            return list(session.ask([question.script for question in questions]))
+            scripts = [question.script for question in questions]
+            return list(session.ask(scripts, timeout=self._patient(_ANSWERED_WITHIN)))
 
     def _act_at(self, place: str, action: Action) -> None:
+        if isinstance(action, Run):
+            action = replace(action, timeout=self._patient(action.timeout))
         with self._session_at(place) as session:
             session.act(action, reveal=self._reveal)
 
@@ -150,7 +157,7 @@ class SitePort:
 
     def _reveal(self, secret: Secret) -> str:
         with self._session_at(secret.on) as session:
-            value = session.capture(secret.made_by)
+            value = session.capture(secret.made_by, timeout=self._patient(_ANSWERED_WITHIN))
         self.ways.learned.append(value)
         return value
 
@@ -175,12 +182,13 @@ class SitePort:
                 self._wait_ready(unit, before.renewed)
 
     def _wait_ready(self, unit: str, renewed: float) -> None:
-        deadline = time.monotonic() + _READY_AGAIN_WITHIN
+        within = self._patient(_READY_AGAIN_WITHIN)
+        deadline = time.monotonic() + within
         while not ((now := self._readiness()).ready and now.renewed > renewed):
             if time.monotonic() > deadline:
                 raise DeadlinePassed(
                     waiting_for=f"{self.name} to be Ready after the restart of {unit}",
-                    seconds=_READY_AGAIN_WITHIN,
+                    seconds=within,
                     last_seen="Ready, but its kubelet is silent" if now.ready else "not Ready",
                     remedy=f"Look at journalctl -u {unit} on {self.name}; the other nodes were not touched.",
                 )
@@ -188,7 +196,7 @@ class SitePort:
 
     def _readiness(self) -> _Readiness:
         with self._session_at(self._home()) as session:
-            words = session.ask([_READY])[0].split()
+            words = session.ask([_READY], timeout=self._patient(_ANSWERED_WITHIN))[0].split()
         return _Readiness(words[0] == "True", float(words[1])) if len(words) == 2 else _Readiness(False, 0.0)
 
 

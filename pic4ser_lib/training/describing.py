@@ -39,7 +39,7 @@ def job(
         raise SiteError(path="the training job", problems=tuple(wrong))
     return Job(
         name, chosen, path.read_text("utf-8"), workers=workers, gpus_per_worker=gpus_per_worker, epochs=epochs,
-        batch_size=batch_size, steps_per_epoch=steps_per_epoch,
+        batch_size=batch_size, steps_per_epoch=steps_per_epoch, within=Job.within * nodes.site.patience,
     )  # fmt: skip
 
 
