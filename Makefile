@@ -34,11 +34,11 @@ endif
 # A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
 # end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
 # Folders whose tests do not touch the same machines run side by side.
-BESIDE := $(MAKE) --no-print-directory -j3 --output-sync=target
+BESIDE := $(MAKE) --no-print-directory -j2 --output-sync=target
 test: check system qemu  ## everything, with its set-up
 	$(BIN)/python -m pytest tests/installed
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
-	$(BESIDE) test-hosts test-batch test-browser; \
+	$(BESIDE) test-browser test-hosts test-batch; \
 	$(TEST) tests/rehearsal/lab; \
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end; \
 	$(BESIDE) test-one-machine test-docs test-telemetry test-programs

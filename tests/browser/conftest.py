@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,7 +71,10 @@ def house(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hous
             stderr=log,
         )
     try:
-        yield House(path, _address(path / "server.log", server))
+        house = House(path, _address(path / "server.log", server))
+        # Who opens a notebook before the server has found its kernels is asked for one.
+        urllib.request.urlopen(house.url.replace("/lab?", "/api/kernelspecs?"), timeout=120).close()
+        yield house
     finally:
         server.terminate()
         server.wait(timeout=30)

@@ -38,8 +38,13 @@ def opened(page: Page, address: str) -> Locator:
     page.goto(address)
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     expect(cells.first).to_be_visible(timeout=LONG)
-    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first).to_be_visible(timeout=LONG)
+    until_idle(page)
     return cells
+
+
+def until_idle(page: Page) -> None:
+    """The notebook's kernel has started and waits for cells."""
+    expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first).to_be_visible(timeout=LONG)
 
 
 def menu(page: Page, name: str, entry: str) -> None:
@@ -48,10 +53,23 @@ def menu(page: Page, name: str, entry: str) -> None:
     page.locator(".lm-Menu-itemLabel").get_by_text(entry, exact=True).click()
 
 
+def accept(page: Page) -> None:
+    """Accept what JupyterLab asks or says in a dialog, if it does; what it was is in the test's own output."""
+    dialog = page.locator(".jp-Dialog")
+    if dialog.count():
+        print(f"JupyterLab says: {dialog.first.inner_text()!r}")
+        dialog.first.locator(".jp-mod-accept").click()
+        until_idle(page)
+
+
 def run_all(page: Page) -> None:
-    """Run > Run All Cells; again if JupyterLab shows an idle kernel but does not take the cells yet."""
+    """Run > Run All Cells; again if JupyterLab shows an idle kernel but does not take the cells yet.
+
+    On a busy machine it may ask for a kernel that it has not found in time: a person accepts the one it proposes.
+    """
     prompt = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").first
     for _ in range(5):
+        accept(page)
         menu(page, "Run", "Run All Cells")
         with contextlib.suppress(AssertionError):
             expect(prompt).not_to_have_text("[ ]:", timeout=8_000)
