@@ -127,7 +127,11 @@ def hosts(nodes: Sequence[NodeSpec]) -> str:
 
 
 def as_tar(files: Sequence[File]) -> bytes:
-    """The files as a tar that unpacks at /; folders that are missing are made by whoever unpacks it."""
+    """The files as a tar that unpacks at /; folders that are missing are made by whoever unpacks it.
+
+    It ends with the two blocks of zeros that end an archive, without the padding that is usual after them: `podman cp`
+    stops reading there, and now and then fails because it could not pass the rest on.
+    """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for file in files:
@@ -139,4 +143,5 @@ def as_tar(files: Sequence[File]) -> bytes:
             else:
                 entry.size = len(content)
             tar.addfile(entry, None if file.target else io.BytesIO(content))
-    return packed.getvalue()
+        end = packed.tell() + 2 * tarfile.BLOCKSIZE
+    return packed.getvalue()[:end]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 
-from pic4ser_lib.lab.identity import as_tar, hosts, plain
+from pic4ser_lib.lab.identity import File, as_tar, hosts, plain
 from pic4ser_lib.lab.nodes import NodeSpec
 
 BONNIE, KITT = NodeSpec("bonnie", "10.83.17.11"), NodeSpec("kitt", "10.83.17.12")
@@ -46,3 +46,8 @@ def test_no_two_machines_are_alike() -> None:
     assert first.machine_id != second.machine_id
     assert first.product_uuid != second.product_uuid
     assert len(first.machine_id) == 32
+
+
+def test_nothing_follows_the_end_of_the_archive() -> None:
+    packed = as_tar([File("/etc/hostname", "bonnie\n")])
+    assert len(packed) == 512 + 512 + 2 * 512  # a header, one block of content, and the two blocks that end it
