@@ -1,4 +1,4 @@
-"""One virtual machine of the lab from outside the library: by ssh, /proc and ip, and by a signal that cuts power."""
+"""Virtual machines of the lab from outside the library: by ssh, /proc and ip, and by signals that cut or freeze them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,83 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PIC4SER = (sys.executable, "-c", "from pic4ser_lib.cli import main; main()")
 STATE = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "pic4ser"
 HOME = STATE / "lab"
-NAME, ADDRESS = "vera", "10.83.17.40"
 _PATIENCE = 300.0  # for a boot, emulated, on a machine that does other things too
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One virtual machine of the lab."""
+
+    name: str
+    address: str
+
+    @property
+    def tap(self) -> str:
+        """The host's end of its network card."""
+        return f"pic4ser{self.address.rpartition('.')[2]}"
+
+    def on(self, script: str, *, timeout: float = 120.0) -> str:
+        """What a script printed on the machine, as root, over SSH with the host key checked."""
+        done = self._ssh(script, timeout)
+        assert done.returncode == 0, f"{self.name}: {script}: {done.stderr}"
+        return done.stdout.strip()
+
+    def qemu(self) -> list[int]:
+        """The process ids of this machine, from their command lines."""
+        return qemu(f"pic4ser-{self.name}")
+
+    def cut_the_power(self) -> None:
+        """Nothing in the machine gets to finish anything."""
+        self._signal(signal.SIGKILL)
+        until(lambda: not self.qemu(), "QEMU is gone")
+
+    def freeze(self) -> None:
+        """The machine stands still: its network card is there, and nobody answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """It goes on as if no time had passed."""
+        self._signal(signal.SIGCONT)
+
+    def boot_id(self) -> str:
+        """Another one after each boot; "" while it does not answer."""
+        return self._ssh("cat /proc/sys/kernel/random/boot_id", 20).stdout.strip()
+
+    def reboot(self) -> None:
+        """As an administrator does it; returns when the machine has booted again and settled."""
+        before = self.boot_id()
+        self._ssh("systemctl reboot", 60)
+        until(lambda: self.boot_id() not in ("", before), f"{self.name} has booted again")
+        self.on("systemctl is-system-running --wait || true", timeout=_PATIENCE)
+
+    def _signal(self, number: signal.Signals) -> None:
+        (pid,) = self.qemu()
+        os.kill(pid, number)
+
+    def _ssh(self, script: str, timeout: float) -> subprocess.CompletedProcess[str]:
+        trust = [f"UserKnownHostsFile={HOME / 'known_hosts'}", "StrictHostKeyChecking=yes", "BatchMode=yes"]
+        options = [word for option in (*trust, "ConnectTimeout=10") for word in ("-o", option)]
+        login = f"pic4ser@{self.address}"
+        words = ["ssh", "-F", "none", "-i", str(HOME / "id_ed25519"), *options, login, "sudo", "bash", "-s"]
+        try:
+            return subprocess.run(words, input=script, capture_output=True, text=True, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(words, 255, "", f"no answer within {timeout:.0f} s")
+
+
+VERA = Machine("vera", "10.83.17.40")
+"""The machine of a lab of one."""
+THREE = (Machine("bonnie", "10.83.17.11"), Machine("kitt", "10.83.17.12"), Machine("rover", "10.83.17.13"))
+"""Those of parameters/lab."""
 
 
 def pic4ser(*words: str, timeout: float = 1800.0) -> subprocess.CompletedProcess[str]:
@@ -31,15 +99,16 @@ def site_of_one(folder: Path) -> Path:
     import yaml
 
     told = yaml.safe_load((ROOT / "parameters/lab/cluster.yaml").read_text("utf-8"))
-    told |= {"control_planes": [NAME], "workers": [], "storage": {**told["storage"], "server": ADDRESS}}
+    storage = {**told["storage"], "node": VERA.name, "server": VERA.address}
+    told |= {"control_planes": [VERA.name], "workers": [], "storage": storage}
     (folder / "nodes").mkdir(parents=True)
     (folder / "cluster.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
-    (folder / "nodes" / f"{NAME}.yaml").write_text(f"address: {ADDRESS}\ngpus: 1\n")
+    (folder / "nodes" / f"{VERA.name}.yaml").write_text(f"address: {VERA.address}\ngpus: 1\n")
     return folder
 
 
 def up(site: Path) -> Path:
-    """The machine runs; returns the folder that was written for it. What it said is in the error."""
+    """The machines run; returns the folder that was written for them. What it said is in the error."""
     done = pic4ser("lab", "up", str(site), "--nodes", "vm")
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return STATE / "sites" / f"{site.name}-vm"
@@ -50,36 +119,20 @@ def down() -> subprocess.CompletedProcess[str]:
     return pic4ser("lab", "down")
 
 
-def on(script: str, *, timeout: float = 120.0) -> str:
-    """What a script printed on the machine, as root, over SSH with the host key checked."""
-    done = _ssh(script, timeout)
-    assert done.returncode == 0, f"{script}: {done.stderr}"
-    return done.stdout.strip()
-
-
-def qemu() -> list[int]:
-    """The process ids of the lab's virtual machines, from their command lines."""
+def qemu(name: str = "pic4ser-") -> list[int]:
+    """The process ids of the lab's virtual machines whose names begin so, from their command lines."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         words = path.read_bytes().split(b"\0") if path.exists() else []
-        if words[0].endswith(b"qemu-system-x86_64") and f"pic4ser-{NAME}".encode() in words:
+        if words[0].endswith(b"qemu-system-x86_64") and any(word.startswith(name.encode()) for word in words):
             found.append(int(path.parent.name))
     return found
 
 
-def cut_the_power() -> None:
-    """Nothing in the machine gets to finish anything."""
-    (pid,) = qemu()
-    os.kill(pid, signal.SIGKILL)
-    _until(lambda: not qemu(), "QEMU is gone")
-
-
-def reboot() -> None:
-    """As an administrator does it; returns when the machine has booted again and settled."""
-    before = on("cat /proc/sys/kernel/random/boot_id")
-    _ssh("systemctl reboot", 60)
-    _until(lambda: _boot_id() not in ("", before), "it has booted again")
-    on("systemctl is-system-running --wait || true", timeout=_PATIENCE)
+def reboot_all(machines: Iterable[Machine]) -> None:
+    """All at once, as after a power failure that everybody saw coming."""
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(Machine.reboot, machines))
 
 
 def taps() -> list[str]:
@@ -87,24 +140,11 @@ def taps() -> list[str]:
     return sorted(path.name for path in Path("/sys/class/net").glob("pic4ser*"))
 
 
-def _boot_id() -> str:
-    return _ssh("cat /proc/sys/kernel/random/boot_id", 20).stdout.strip()
-
-
-def _ssh(script: str, timeout: float) -> subprocess.CompletedProcess[str]:
-    trust = [f"UserKnownHostsFile={HOME / 'known_hosts'}", "StrictHostKeyChecking=yes", "BatchMode=yes"]
-    options = [word for option in (*trust, "ConnectTimeout=10") for word in ("-o", option)]
-    words = ["ssh", "-F", "none", "-i", str(HOME / "id_ed25519"), *options, f"pic4ser@{ADDRESS}", "sudo", "bash", "-s"]
-    try:
-        return subprocess.run(words, input=script, capture_output=True, text=True, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(words, 255, "", f"no answer within {timeout:.0f} s")
-
-
-def _until(done: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + _PATIENCE
+def until(done: Callable[[], bool], what: str, *, seconds: float = _PATIENCE) -> None:
+    """Wait for something to come true; the deadline is only there so that a broken test ends."""
+    end = time.monotonic() + seconds
     while not done():
-        assert time.monotonic() < end, f"waited {_PATIENCE:.0f} s until {what}"
+        assert time.monotonic() < end, f"waited {seconds:.0f} s until {what}"
         time.sleep(0.5)
 
 

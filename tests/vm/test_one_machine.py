@@ -12,6 +12,7 @@ from pathlib import Path
 
 import machine_outside as machine
 import pytest
+from machine_outside import VERA
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def asked_of(verb: str, site: Path) -> Run:
 def ran(site: Path) -> Run:
     """Notebook 01 on the plain machine; as soon as it has reported, the power is cut."""
     done = asked_of("run", site)
-    machine.cut_the_power()
+    VERA.cut_the_power()
     return done
 
 
@@ -51,29 +52,29 @@ def after_the_cut(site: Path, asked: Path, ran: Run) -> Run:
 @pytest.fixture(scope="module")
 def after_a_reboot(site: Path, after_the_cut: Run) -> Run:
     """The same question after an ordinary reboot."""
-    machine.reboot()
+    VERA.reboot()
     return asked_of("verify", site)
 
 
 def test_it_is_a_plain_machine_with_a_kernel_of_its_own(site: Path) -> None:
-    assert machine.on("uname -r") != os.uname().release
-    assert machine.on("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
-    assert machine.on("swapon --show=NAME --noheadings") == "/swap.img"
-    assert machine.on("dpkg -l | grep -cE 'kube|containerd|nfs' || true") == "0"
-    assert machine.on("systemctl is-system-running") == "running"
+    assert VERA.on("uname -r") != os.uname().release
+    assert VERA.on("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
+    assert VERA.on("swapon --show=NAME --noheadings") == "/swap.img"
+    assert VERA.on("dpkg -l | grep -cE 'kube|containerd|nfs' || true") == "0"
+    assert VERA.on("systemctl is-system-running") == "running"
 
 
 def test_its_folder_has_no_setting_for_containers(site: Path) -> None:
     text = (site / "cluster.yaml").read_text("utf-8")
     assert not [key for key in ("failCgroupV1", "ignore_preflight_errors", "restrict_oom_score_adj") if key in text]
-    assert f"node: {machine.NAME}" in text
+    assert f"node: {VERA.name}" in text
 
 
 def test_it_reaches_the_mirror_and_nothing_else(site: Path) -> None:
     reached = "timeout 10 bash -c 'exec 3<>/dev/tcp/{}' 2>/dev/null && echo yes || echo no"
-    assert machine.on(reached.format("10.83.17.2/80")) == "yes"
-    assert machine.on(reached.format("192.0.2.1/80")) == "no"
-    assert machine.on("ip route show default").startswith("default via 10.83.17.2 ")
+    assert VERA.on(reached.format("10.83.17.2/80")) == "yes"
+    assert VERA.on(reached.format("192.0.2.1/80")) == "no"
+    assert VERA.on("ip route show default").startswith("default via 10.83.17.2 ")
 
 
 def test_notebook_01_is_done(ran: Run) -> None:
@@ -95,9 +96,9 @@ def test_it_is_there_after_a_reboot(after_a_reboot: Run) -> None:
 
 
 def test_swap_stays_off_and_modules_come_back(after_a_reboot: Run) -> None:
-    assert machine.on("swapon --show --noheadings") == ""
-    assert machine.on("grep -cE '^(overlay|br_netfilter) ' /proc/modules") == "2"
-    assert machine.on("cat /proc/sys/net/ipv4/ip_forward") == "1"
+    assert VERA.on("swapon --show --noheadings") == ""
+    assert VERA.on("grep -cE '^(overlay|br_netfilter) ' /proc/modules") == "2"
+    assert VERA.on("cat /proc/sys/net/ipv4/ip_forward") == "1"
 
 
 def test_down_leaves_no_process_device_or_disk(site: Path) -> None:

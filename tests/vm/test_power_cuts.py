@@ -15,6 +15,7 @@ from pathlib import Path
 
 import machine_outside as machine
 import pytest
+from machine_outside import VERA
 
 CUTS = int(os.environ.get("PIC4SER_CUTS", "2"))
 STEPS = 21  # how many notebook 01 has on one node
@@ -53,7 +54,7 @@ def ended(site: Path, *, after: int) -> tuple[int, tuple[str, ...]]:
             except subprocess.TimeoutExpired:
                 continue
         assert run.poll() is None, "the run ended before the cut"
-        machine.cut_the_power()
+        VERA.cut_the_power()
         reported = tuple(recorded(runs, before))
         try:
             return run.wait(_AFTERMATH), reported
