@@ -121,7 +121,14 @@ class Session:
 def _remedy(action: steps.Action, code: int, said: str, timeout: float) -> str:
     if code == _LATE:
         return f"It was ended there after {timeout:g} s."
-    if isinstance(action, steps.WriteFile | steps.RemoveFile):
-        room = "Make room on its disk (df -h there). " if "No space left" in said else ""
-        return f"{action.path} is as it was. {room}{AGAIN}"
-    return ""
+    kept = f"{action.path} is as it was. " if isinstance(action, steps.WriteFile | steps.RemoveFile) else ""
+    advice = next((advice for words, advice in _KNOWN.items() if words in said), "")
+    return f"{kept}{advice}{AGAIN}" if kept or advice else ""
+
+
+# What a machine's own trouble looks like in whatever a command says: the words of the kernel and of apt.
+_KNOWN = {
+    "No space left on device": "Make room on its disk (df -h there). ",
+    "enough free space in": "Make room on its disk (df -h there). ",
+    "is not valid yet": "Is its clock right? Look at date there, and at timedatectl set-ntp true. ",
+}

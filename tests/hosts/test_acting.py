@@ -126,6 +126,12 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside_it(host: Host, outsi
     assert outside.run(f"cat {small_disk}/file") == "old\n"
 
 
+def test_a_command_that_finds_the_disk_full_ends_with_what_to_do(host: Host, small_disk: str) -> None:
+    error = failure(host, Run(f"head -c 200000 /dev/zero > {small_disk}/file"))
+    assert "No space left on device" in error.stderr_tail
+    assert error.remedy.startswith("Make room on its disk")
+
+
 def test_no_room_for_the_old_version_leaves_the_old_file(host: Host, outside: Outside, folder: str) -> None:
     kept = f"/var/lib/pic4ser/backup{folder}"
     outside.run(f"head -c 100000 /dev/zero > {folder}/file; mkdir -p {kept}; mount -t tmpfs -o size=16k tmpfs {kept}")

@@ -1,4 +1,4 @@
-"""Virtual machines of the lab from outside the library: by ssh, /proc and ip, and by signals that cut or freeze them."""
+"""Virtual machines of the lab from outside the library: by ssh, /proc, ip, and signals that cut the power or freeze."""
 
 from __future__ import annotations
 
