@@ -1,0 +1,128 @@
+"""Three machines become a cluster while one dies, one hangs, one loses its power, and the network is bad.
+
+The tests build on each other, in their order, and end without a cluster: its first control plane is lost for good.
+Part of `make soak`: emulated on two cores they take most of an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import machine_outside as machine
+import pytest
+from machine_outside import PIC4SER, ROOT, THREE, until
+
+BONNIE, KITT, ROVER = THREE
+BAD_NETWORK = "tc qdisc replace dev eth0 root netem delay 60ms 20ms loss 2%"
+"""Inside the machines, on what they send: this machine's own kernel may have no netem for the other ends."""
+LONG = 3600.0
+
+
+@pytest.fixture(scope="module")
+def site(may_boot: None) -> Iterator[Path]:
+    """Three plain machines; at the end the lab is down."""
+    assert machine.down().returncode == 0
+    yield machine.up(ROOT / "parameters" / "lab")
+    machine.down()
+
+
+def reported(site: Path, before: set[Path]) -> dict[str, list[str]]:
+    """By node, the steps that the run which is newer than these has reported as done."""
+    found: dict[str, list[str]] = {node.name: [] for node in THREE}
+    for run in set(_runs(site)) - before:
+        for path in run.glob("journal/*.jsonl"):
+            for line in path.read_text("utf-8").splitlines():
+                told = json.loads(line) if line.endswith("}") else {}
+                if told.get("event") == "record" and told["outcome"] in ("ok", "changed"):
+                    found.setdefault(told["node"], []).append(told["step"])
+    return found
+
+
+def _runs(site: Path) -> list[Path]:
+    return list((ROOT / "runs" / site.name).glob("*"))
+
+
+def ended(site: Path, notebook: str, when: Callable[[set[Path]], bool], then: Callable[[], None]) -> tuple[int, str]:
+    """How a run of one notebook ends, and what it says, if something is done to its machines in the middle."""
+    before = set(_runs(site))
+    words = [*PIC4SER, "run", str(site), "--only", notebook]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as run:
+        until(lambda: run.poll() is not None or when(before), f"notebook {notebook} is in the middle", seconds=LONG)
+        assert run.poll() is None, f"it ended before: {run.communicate()[0][-3000:]}"
+        then()
+        try:
+            out, _ = run.communicate(timeout=LONG)
+        finally:
+            run.kill()
+    return run.returncode, " ".join(out.split())
+
+
+def works(site: Path, notebook: str) -> None:
+    """The same command again ends well, and everything is proved."""
+    done = machine.pic4ser("run", str(site), "--only", notebook, timeout=LONG)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
+
+
+def joining(node: machine.Machine) -> bool:
+    return node.on("pgrep -x kubeadm >/dev/null && echo yes || true") == "yes"
+
+
+def test_a_machine_that_dies_and_one_that_hangs_stop_no_other(site: Path) -> None:
+    def in_the_middle(before: set[Path]) -> bool:
+        done = reported(site, before)
+        return len(done["kitt"]) >= 3 and len(done["rover"]) >= 3
+
+    def trouble() -> None:
+        KITT.cut_the_power()
+        ROVER.freeze()
+
+    code, said = ended(site, "01", in_the_middle, trouble)
+    ROVER.thaw()
+    assert code != 0
+    assert "01_setup_nodes: done" in said or "bonnie" in said, said[-4000:]
+    for name in ("kitt: ", "rover: "):
+        assert name in said[-6000:], said[-6000:]
+    assert BONNIE.on("apt-mark showhold").split() == ["kubeadm", "kubectl", "kubelet"], "bonnie was set up to the end"
+
+
+def test_the_same_command_sets_up_the_others(site: Path) -> None:
+    machine.up(ROOT / "parameters" / "lab")
+    works(site, "01")
+
+
+def test_a_power_cut_while_the_first_control_plane_is_made(site: Path) -> None:
+    code, said = ended(site, "02", lambda before: joining(BONNIE), BONNIE.cut_the_power)
+    assert code != 0
+    assert "bonnie" in said[-3000:], said[-3000:]
+    machine.up(ROOT / "parameters" / "lab")
+
+
+def test_the_same_command_goes_on_and_nodes_join_through_a_bad_network(site: Path) -> None:
+    for node in (KITT, ROVER):
+        node.on(f"modprobe sch_netem && {BAD_NETWORK}")
+    works(site, "02")
+    for node in (KITT, ROVER):
+        assert int(node.on("tc -s qdisc show dev eth0 | grep -oP 'dropped \\K[0-9]+' | head -1")) > 0
+        node.on("tc qdisc del dev eth0 root")
+
+
+def test_a_power_cut_of_all_right_after_it_loses_nothing(site: Path) -> None:
+    for node in THREE:
+        node.cut_the_power()
+    machine.up(ROOT / "parameters" / "lab")
+    works(site, "02")
+
+
+def test_a_first_control_plane_that_is_lost_for_good_is_named_with_what_can_be_done(site: Path) -> None:
+    """Of two etcd members one is no majority: the cluster is lost with either, and what is said must not hide it."""
+    BONNIE.cut_the_power()
+    done = machine.pic4ser("verify", str(site), "--only", "02", timeout=LONG)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode != 0
+    assert "bonnie" in said, said[-3000:]
+    assert "bonnie is the first control plane: nothing can go on without it." in said, said[-3000:]
