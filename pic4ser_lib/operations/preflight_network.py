@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.operations.look import Finding, Look, shell, values
+from pic4ser_lib.operations.sources import CODENAME, in_shell
 from pic4ser_lib.steps import Shell
 
 if TYPE_CHECKING:
@@ -216,8 +217,9 @@ class SourcesReachable(Look):
 
     def probe(self) -> Shell:
         """All at once, each with a deadline."""
-        urls = " ".join(map(shlex.quote, (*self.files, *self.registries)))
+        urls = " ".join(map(in_shell, (*self.files, *self.registries)))
         return shell(
+            '. /etc/os-release; echo "codename: ${VERSION_CODENAME:-}"',
             "ask() { if command -v curl >/dev/null; then curl -sSIL -o /dev/null --connect-timeout 8 --max-time 15 "
             "-w '%{http_code}' \"$1\" 2>&1 | tr -s '\\n ' ' '; return; fi",
             'h=${1#*://}; h=${h%%/*}; p=${h##*:}; [ "$p" != "$h" ] || { p=443; [ "${1%%:*}" = https ] || p=80; }',
@@ -229,8 +231,10 @@ class SourcesReachable(Look):
     def parse(self, raw: str) -> Reached:
         """Address and what came."""
         came = values(raw)
-        answers = tuple((url, came.get(url, "nothing").strip()) for url in (*self.files, *self.registries))
-        return Reached(answers, tuple((url, answer) for url, answer in answers if not self._good(url, answer)))
+        files = [url.replace(CODENAME, came.get("codename", "").strip()) for url in self.files]
+        answers = {url: came.get(url, "nothing").strip() for url in (*files, *self.registries)}
+        good = [url for url, answer in answers.items() if _good(answer, file=url in files)]
+        return Reached(tuple(answers.items()), tuple((u, a) for u, a in answers.items() if u not in good))
 
     def findings(self, seen: Reached) -> list[Finding]:
         """Those that did not answer well."""
@@ -238,12 +242,6 @@ class SourcesReachable(Look):
         return [Finding(f"{url} answers: {answer}", remedy) for url, answer in seen.failed[:1]] + [
             Finding(f"{url} answers: {answer}", "") for url, answer in seen.failed[1:]
         ]
-
-    def _good(self, url: str, answer: str) -> bool:
-        if answer in ("connected", _BUSY):
-            return True
-        good = ("200",) if url in self.files else ("200", "401", "403", "404", "405")
-        return answer in good
 
 
 def ports_free(role: str) -> PortsFree:
@@ -267,6 +265,10 @@ def sources_reachable(sources: Sources) -> SourcesReachable:
     files += [manifest.url for manifest in sources.manifests.values()]
     mirrors = list(sources.registries.values()) or [f"https://{host}/v2" for host in _UPSTREAM]
     return SourcesReachable(tuple(dict.fromkeys(files)), tuple(dict.fromkeys(map(_registry, mirrors))))
+
+
+def _good(answer: str, *, file: bool) -> bool:
+    return answer in ("connected", _BUSY, "200") or (not file and answer in ("401", "403", "404", "405"))
 
 
 def _release(url: str, suite: str) -> str:

@@ -19,6 +19,7 @@ from pic4ser_lib.steps import Action, Decision, Later, Refused, RemoveFile, Run,
 LISTS = "/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources"
 DEAD = re.compile(r"//apt\.kubernetes\.io\b|//packages\.cloud\.google\.com/apt/?\s+kubernetes-")
 """Google's repositories of Kubernetes, which the document names; they were switched off in March 2024."""
+CODENAME = "{codename}"  # in a suite: the code name of each node's own distribution
 _QUOTED = '\\|{}[]<>"^~_=!@#$%&*'  # what apt writes as %xx in the names of its lists
 
 
@@ -122,6 +123,7 @@ class Repository:
     file: files.File | None
     others: tuple[files.File, ...]
     fetched: bool
+    codename: str = ""
 
     def __str__(self) -> str:
         if self.others:
@@ -156,24 +158,31 @@ class Source(Step):
         bare = shlex.quote(_bare(self.url))
         others = f"$(grep -lsF -- {bare} {LISTS})"
         return Shell(
+            '. /etc/os-release; echo "codename: ${VERSION_CODENAME:-}"; '
             f"echo architecture: $(dpkg --print-architecture); {files.show(self.path, patterns=[others])}; "
-            f"if ls /var/lib/apt/lists | grep -qF -- {shlex.quote(_list_name(self.url, self.suite))} "
+            f"if ls /var/lib/apt/lists | grep -qF -- {in_shell(_list_name(self.url, self.suite))} "
             f"|| LC_ALL=C apt-cache policy 2>/dev/null | grep -qF -- {bare}; then echo lists: there; fi"
         )
 
     def parse(self, raw: str) -> Repository:
         """All of it by name."""
         found = files.shown(raw)
-        architecture = re.search(r"(?m)^architecture: (\S+)$", raw)
+        said = dict(re.findall(r"(?m)^(architecture|codename): (\S+)$", raw))
         others = (f for path, f in found.items() if f and path != self.path and self.url.rstrip("/") in _active(f))
         return Repository(
-            architecture[1] if architecture else "", found.get(self.path), tuple(others), "\nlists: there" in f"\n{raw}"
+            said.get("architecture", ""),
+            found.get(self.path),
+            tuple(others),
+            "\nlists: there" in f"\n{raw}",
+            said.get("codename", ""),
         )
 
     def actions(self, seen: Repository) -> list[Action]:
         """Take away another list of the same repository, write ours, read its lists."""
+        if CODENAME in self.suite and not seen.codename:
+            raise Refused(self.wanted, "this system has no code name", "Name the suite in sources.apt of cluster.yaml.")
         removed = [self._removed(file) for file in seen.others]
-        written = files.edited(self.path, seen.file, self._line(seen.architecture))
+        written = files.edited(self.path, seen.file, self._line(seen))
         if not (removed or written) and seen.fetched:
             return []
         return [*removed, *written, Run(apt.update(self.path))]
@@ -187,9 +196,9 @@ class Source(Step):
             )
         return files.removed(file)
 
-    def _line(self, architecture: str) -> str:
-        words = [self.url, self.suite, *self.components]
-        return f"deb [arch={architecture} signed-by={self.keyring}] {' '.join(words)}\n"
+    def _line(self, seen: Repository) -> str:
+        words = [self.url, self.suite.replace(CODENAME, seen.codename), *self.components]
+        return f"deb [arch={seen.architecture} signed-by={self.keyring}] {' '.join(words)}\n"
 
 
 @dataclass(frozen=True)
@@ -231,6 +240,11 @@ class DeadSourcesRemoved(Step):
             raise Refused(self.wanted, f"{file.path} names one beside others", f"Remove its stanza from {file.path}.")
         lines = file.content.splitlines(keepends=True)
         return files.edited(file.path, file, "".join(f"# {line}" if _dead(line) else line for line in lines))
+
+
+def in_shell(text: str) -> str:
+    """The text as one word for a shell that has read /etc/os-release: {codename} is the node's own."""
+    return '"$VERSION_CODENAME"'.join(map(shlex.quote, text.split(CODENAME)))
 
 
 def keyring(source: AptSource) -> Keyring:
@@ -282,7 +296,8 @@ def _bare(url: str) -> str:
 
 
 def _list_name(url: str, suite: str) -> str:
-    """How apt names a repository's files under /var/lib/apt/lists."""
+    """How apt names a repository's files under /var/lib/apt/lists; {codename} stays as it is."""
     place = _bare(url) if suite.endswith("/") else f"{_bare(url)}/dists/{suite}"
-    quoted = "".join(f"%{ord(char):02x}" if char in _QUOTED else char for char in place)
+    parts = ("".join(f"%{ord(c):02x}" if c in _QUOTED else c for c in part) for part in place.split(CODENAME))
+    quoted = CODENAME.join(parts)
     return quoted.replace("/", "_") + "_"

@@ -83,7 +83,9 @@ class AptSource(_Model):
     """One apt repository and the key that signs it."""
 
     url: Url = Field(description="the repository's base URL")
-    suite: Word = Field(description="the distribution's code name, or / for a flat repository")
+    suite: Word = Field(
+        description="the distribution's code name, / for a flat repository, or {codename} for each node's own"
+    )
     components: tuple[Word, ...] = Field(default=(), description="the repository's components; none for a flat one")
     key_url: Url = Field(description="where the ASCII-armored public key is fetched")
     fingerprint: Fingerprint = Field(description="the key's fingerprint, 40 hexadecimal digits; another key is refused")
