@@ -13,8 +13,9 @@ PACKAGES := podman runc netavark mmdebstrap skopeo gnupg kmod iproute2 iptables 
             gcc libc6-dev python3-venv ca-certificates curl git util-linux debian-archive-keyring chromium
 # Only for nodes that are virtual machines.
 QEMU := qemu-system-x86 qemu-utils e2fsprogs
-# What `make rehearse` boots: container, or vm.
+# What `make rehearse` boots: container, or vm, and then of which release of Debian: bookworm, or trixie.
 NODES ?= container
+RELEASE ?= bookworm
 
 # JupyterLab asks nobody for news: the machines it is used on may have no way out.
 QUIET := {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}
@@ -24,7 +25,7 @@ TEST := $(SUDO) $(BIN)/python -m pytest
 
 ifeq ($(NODES),vm)
 rehearse: $(VENV)/.ready system qemu  ## on virtual machines; `lab up` says last which site to run
-	@set -e -o pipefail; said=$$($(LAB) up --nodes vm | tee /dev/stderr); $(SUDO) $(BIN)/pic4ser run "$${said##*pic4ser run }"
+	@set -e -o pipefail; said=$$($(LAB) up --nodes vm --release $(RELEASE) | tee /dev/stderr); $(SUDO) $(BIN)/pic4ser run "$${said##*pic4ser run }"
 else
 rehearse: $(VENV)/.ready system  ## the whole runbook on a real cluster in containers; again: changes nothing
 	$(LAB) up

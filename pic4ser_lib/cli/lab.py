@@ -48,8 +48,14 @@ def lab() -> None:
     help="vm: write this lab's folder with virtual machines for nodes, each with a kernel of its own, and boot that "
     "one. Slow where the machine has no KVM, and proves what containers cannot: swap, modules, NFS, reboots.",
 )
+@click.option(
+    "--release",
+    type=click.Choice(["bookworm", "trixie"]),
+    default=None,
+    help="With --nodes vm: Debian 12 (bookworm) or Debian 13 (trixie) on all of them.",
+)
 @click.option("--wait", is_flag=True, help="Return only when the lab serves what every notebook needs.")
-def up(site: str, like: str, charts: Path | None, online: bool, kind: str, wait: bool) -> int:
+def up(site: str, like: str, charts: Path | None, online: bool, kind: str, release: str | None, wait: bool) -> int:
     """Boot the lab's machines, or find them as they are; what the later notebooks need is built meanwhile.
 
     Example: pic4ser lab up --like parameters/pic4ser --charts ~/charts
@@ -59,6 +65,8 @@ def up(site: str, like: str, charts: Path | None, online: bool, kind: str, wait:
     from pic4ser_lib.lab.like import like as made_like
     from pic4ser_lib.lab.virtual import virtual
 
+    if release and kind != "vm":
+        raise click.UsageError("--release is for virtual machines: add --nodes vm, or leave it out.")
     if charts is not None and online:
         raise click.UsageError("--online fetches the charts itself: leave out --charts or --online.")
     if charts is not None:
@@ -66,7 +74,7 @@ def up(site: str, like: str, charts: Path | None, online: bool, kind: str, wait:
     if like:
         site = str(made_like(like))
     if kind == "vm":
-        site = str(virtual(site))
+        site = str(virtual(site, release or ""))
     if like or kind == "vm":
         click.echo(f"Written: {site}")
     now = rehearsal.up(site, tell=_progress, charts=charts, online=online)

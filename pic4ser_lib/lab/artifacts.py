@@ -9,8 +9,8 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pic4ser_lib.errors import ArtifactError
@@ -56,7 +56,7 @@ class Artifacts:
     """Everything that a stage, with those before it, boots and serves. `sums`: SHA-256 of each archive by its name.
 
     `trees` are folders that the mirror serves, each below a path: ("", .../apt), ("files", ...), ("charts", ...).
-    `vm_image` is there when it was asked for.
+    `vm_images` are those of the releases that were asked for, by code name.
     """
 
     node_image: str
@@ -67,7 +67,7 @@ class Artifacts:
     images: tuple[ImageArchive, ...]
     trees: tuple[tuple[str, Path], ...]
     sums: Mapping[str, str]
-    vm_image: Path | None = None
+    vm_images: Mapping[str, Path] = field(default_factory=dict)
 
 
 def stages() -> tuple[str, ...]:
@@ -81,13 +81,13 @@ def build(
     *,
     charts: Path | None = None,
     online: bool = False,
-    virtual: bool = False,
+    guests: Sequence[str] = (),
 ) -> Artifacts:
     """Makes what is missing of a stage and returns it; seconds when all is there.
 
     `charts` is a folder of upstream charts, served in place of the stand-ins that have their names. `online` takes
-    images from upstream's registries where the pins say that they can; `fetch` has them in the cache before. `virtual`:
-    the image of virtual machines too.
+    images from upstream's registries where the pins say that they can; `fetch` has them in the cache before. `guests`:
+    the releases of Debian of which there are virtual machines, by code name; their images, and their packages.
 
     `progress(artifact, state, seconds)` is called from other threads, at least every 2 s for each artifact that is
     being made; states: waiting, building, ready, cached, failed. Raises ArtifactError.
@@ -95,12 +95,12 @@ def build(
     told: Progress = progress or (lambda artifact, state, seconds: None)
     root, pins = cache.root(), load()
     processes.allow()
-    made = plan(stage, pins, root, online=online)
-    guests = vmimage.recipes(pins) if virtual else {}
-    missing = _make([*guests.values(), *made.recipes.values()], root, told)
+    made = plan(stage, pins, root, online=online, others=guests)
+    pictures = {name: recipe for release in guests for name, recipe in vmimage.recipes(pins, release).items()}
+    missing = _make(list({**pictures, **made.recipes}.values()), root, told)
     found = _found(made, pins, root, told)
-    if virtual:
-        found = replace(found, vm_image=guests[vmimage.NAME].folder(root))
+    names = {release: vmimage.name_of(pins, release) for release in guests}
+    found = replace(found, vm_images={release: pictures[name].folder(root) for release, name in names.items()})
     if charts:
         found = replace(found, trees=tuple(_with_charts(below, folder, root, charts) for below, folder in found.trees))
     if stage == STAGES[-1] and missing:

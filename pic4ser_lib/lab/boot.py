@@ -86,18 +86,18 @@ def _guests(
 ) -> machines.Virtual | None:
     """How virtual machines run here, said before the first of them starts; None in a lab without any."""
     guests = machines.virtual(nodes)
-    if not guests or made.vm_image is None:
+    if not guests or not made.vm_images:
         return None
     if not any(node.container not in seen or not seen[node.container].alive for node in guests):
-        return machines.Virtual(made.vm_image, qemu.Accelerator(qemu.EMULATED, "running"))
+        return machines.Virtual(made.vm_images, qemu.Accelerator(qemu.EMULATED, "running"))
     progress.tell("lab", "up: try whether KVM boots a guest here")
-    how = qemu.accelerator(made.vm_image)
+    how = qemu.accelerator(next(iter(made.vm_images.values())))
     each = f"{GUEST_MEMORY_BYTES / 1e9:.1f} GB of memory each"
     took = (
         "SSH answers after about a minute, notebooks take about ten times as long" if how.emulated else "at full speed"
     )
     progress.tell("lab", f"up: {len(guests)} of the nodes virtual, {each}, {how.why}: {took}")
-    return machines.Virtual(made.vm_image, how)
+    return machines.Virtual(made.vm_images, how)
 
 
 def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:

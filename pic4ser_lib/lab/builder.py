@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import DeadlinePassed, LabError, PicError
-from pic4ser_lib.lab import artifacts, boot, cache, mirror, pins, stages, state
+from pic4ser_lib.lab import artifacts, boot, cache, machines, mirror, pins, stages, state
 
 LATER = stages.STAGES[1:]
 COMMAND = [sys.executable, "-m", "pic4ser_lib.lab.builder"]
@@ -215,7 +215,9 @@ class _Work:
         self._say(stage, "building")
         charts = Path(self.now.charts) if self.now.charts else None
         told = partial(self._heard, stage)
-        made = artifacts.build(stage, told, charts=charts, online=self.now.online)
+        lab = state.running(self.home)
+        guests = machines.releases(lab.nodes) if lab else ()
+        made = artifacts.build(stage, told, charts=charts, online=self.now.online, guests=guests)
         if state.running(self.home) is None:
             raise LabError(what=f"serve {stage}", seen="the lab is down", remedy="Run: pic4ser lab up")
         served = mirror.of(made, cache.root(), self.home)

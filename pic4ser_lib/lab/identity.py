@@ -33,14 +33,6 @@ ExecStart=/usr/sbin/ip route replace default via {MIRROR_ADDRESS}
 WantedBy=sysinit.target
 """
 
-_SOURCES = f"""\
-Types: deb
-URIs: http://{MIRROR_ADDRESS}/debian
-Suites: bookworm
-Components: main
-Signed-By: {_KEYRING}
-"""
-
 
 @dataclass(frozen=True)
 class File:
@@ -86,7 +78,7 @@ class Plain:
             File("/etc/ssh/ssh_host_ed25519_key.pub", f"{self.host_public_key}\n"),
             File(f"/home/{USER}/.ssh/authorized_keys", f"{self.user_key}\n", mode=0o600, owner=_USER_ID),
             File(_KEYRING, self.apt_key),
-            File("/etc/apt/sources.list.d/debian.sources", _SOURCES),
+            File("/etc/apt/sources.list.d/debian.sources", _sources(self.spec.release)),
             *self.network,
             *self.more,
         )
@@ -118,6 +110,11 @@ def plain(
         more=more,
         network=network,
     )
+
+
+def _sources(release: str) -> str:
+    fields = ("Types: deb", f"URIs: http://{MIRROR_ADDRESS}/debian", f"Suites: {release}", "Components: main")
+    return "\n".join((*fields, f"Signed-By: {_KEYRING}", ""))
 
 
 def hosts(nodes: Sequence[NodeSpec]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,9 @@ from pic4ser_lib.lab.nodes import VIRTUAL, LabNode, Machine, NodeSpec
 
 @dataclass(frozen=True)
 class Virtual:
-    """What virtual machines need besides what containers do: the artifact vm-image, and how guests run here."""
+    """What virtual machines need besides what containers do: an image for each release, and how guests run here."""
 
-    image: Path
+    images: Mapping[str, Path]
     accelerator: qemu.Accelerator
 
 
@@ -49,6 +49,11 @@ def virtual(nodes: Sequence[NodeSpec]) -> tuple[NodeSpec, ...]:
     return tuple(node for node in nodes if node.kind == VIRTUAL)
 
 
+def releases(nodes: Sequence[NodeSpec]) -> tuple[str, ...]:
+    """The releases of Debian of which there is a virtual machine, by code name."""
+    return tuple(sorted({node.release for node in virtual(nodes)}))
+
+
 def network_of(node: NodeSpec) -> tuple[identity.File, ...]:
     """The files by which a node of this kind comes by its address and its default route."""
     return vm.network_files(node.address) if node.kind == VIRTUAL else identity.ROUTED
@@ -67,8 +72,8 @@ def node(
     """The machine that plays this node. `image` and `modules` are for containers, `guests` for virtual machines."""
     if spec.kind != VIRTUAL:
         return podman.ContainerNode(spec, image, folder, lab, plain, modules)
-    if guests is None:
+    if guests is None or spec.release not in guests.images:
         raise LabError(
             what=f"make {spec.name}", seen="no image of a virtual machine was built", remedy="pic4ser lab up"
         )
-    return vm.VirtualNode(spec, guests.image, folder, lab, plain, guests.accelerator)
+    return vm.VirtualNode(spec, guests.images[spec.release], folder, lab, plain, guests.accelerator)

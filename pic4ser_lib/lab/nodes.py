@@ -23,17 +23,22 @@ USER = "pic4ser"
 MIRROR = "pic4ser-mirror"
 GUEST_MEMORY_BYTES = 3 * 2**30
 CONTAINER, VIRTUAL = KINDS = ("container", "vm")
+RELEASE, NEXT_RELEASE = RELEASES = ("bookworm", "trixie")  # Debian 12, whose systemd boots on cgroup v1 too; Debian 13
 
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """One node as the site's folder names it. `exports` is the path that it serves by NFS, "" for none."""
+    """One node as the site's folder names it. `exports` is the path that it serves by NFS, "" for none.
+
+    `release` is the code name of its Debian; only virtual machines may be of another than the lab's own.
+    """
 
     name: str
     address: str
     gpus: int = 0
     exports: str = ""
     kind: str = CONTAINER
+    release: str = RELEASE
 
     @property
     def container(self) -> str:

@@ -72,13 +72,19 @@ def binaries_recipe(pins: Pins, known: Mapping[str, Recipe], name: str = "binari
 
 def closure_recipe(pins: Pins, known: Mapping[str, Recipe]) -> Recipe:
     """The .deb files of Debian that a node lacks for the packages of the pin, recommended ones included."""
-    pin = pins.debian["closure"]
-    names = sorted({name for group in pin["packages"] for name in group})
+    pin = {**pins.debian["closure"], "suite": pins.debian["suite"]}
+    return closure_of("closure", pin, known["root-node"])
+
+
+def closure_of(name: str, pin: Mapping[str, Any], root: Recipe) -> Recipe:
+    """The same for the root file system of some kind of node: the pin names its suite."""
+    names = sorted({package for group in pin["packages"] for package in group})
+    told = {key: value for key, value in pin.items() if key != "suite"}
     return Recipe(
-        name="closure",
-        inputs={"pin": pin, "suite": pins.debian["suite"]},
-        make=lambda into, made: _make_closure(names, into, node=made["root-node"]),
-        needs=(known["root-node"],),
+        name=name,
+        inputs={"pin": told, "suite": pin["suite"]},
+        make=lambda into, made: _make_closure(name, names, into, node=made[root.name]),
+        needs=(root,),
         disk_bytes=400_000_000,
     )
 
@@ -125,11 +131,11 @@ def _make_own(pin: Mapping[str, Any], files: Mapping[str, tuple[Entry, ...]], in
         build_deb(name, deb, files[name], folder, maintainer=pin["maintainer"], made=made)
 
 
-def _make_closure(names: list[str], into: Path, *, node: Path) -> None:
-    apt = _apt("closure", into, node=node)
+def _make_closure(artifact: str, names: list[str], into: Path, *, node: Path) -> None:
+    apt = _apt(artifact, into, node=node)
     # --reinstall: also those that the node has already, so that the document's `apt install` finds every name it gives.
-    processes.run("closure", [*apt, "install", "--download-only", "--yes", "--reinstall", *names])
-    _keep_only_debs("closure", into)
+    processes.run(artifact, [*apt, "install", "--download-only", "--yes", "--reinstall", *names])
+    _keep_only_debs(artifact, into)
 
 
 def _make_binaries(artifact: str, names: list[str], into: Path, *, node: Path) -> None:

@@ -80,7 +80,7 @@ def up(
         new_guests = len(machines.virtual(new))
         capacity.require(capacity.seen(home), new_nodes=len(new) - new_guests, new_guests=new_guests)
         charts = _fetched(home, progress) if online else charts
-        made = _built(progress, online=online, virtual=bool(guests))
+        made = _built(progress, online=online, guests=machines.releases(nodes))
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
         state.keep(home, state.Running(sites, since.since if since else state.now(), nodes, online))
         boot.boot(home, nodes, made, seen, progress)
@@ -181,10 +181,10 @@ def _fetched(home: Path, progress: Progress) -> Path:
     return artifacts.fetch(_heard(progress))
 
 
-def _built(progress: Progress, *, online: bool, virtual: bool) -> Artifacts:
+def _built(progress: Progress, *, online: bool, guests: Sequence[str]) -> Artifacts:
     from pic4ser_lib.lab import artifacts
 
-    return artifacts.build(boot.STAGE, _heard(progress), online=online, virtual=virtual)
+    return artifacts.build(boot.STAGE, _heard(progress), online=online, guests=guests)
 
 
 def _heard(progress: Progress) -> Callable[[str, str, float], None]:

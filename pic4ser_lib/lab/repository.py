@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 from pic4ser_lib.lab import cache, packages, processes
 from pic4ser_lib.lab.pins import Pins, stage_of
@@ -36,9 +37,16 @@ def recipe(pins: Pins, known: Mapping[str, Recipe], stage: str = "cluster", *, f
     pin = {**pins.debian["repositories"], "layouts": layouts(pins, stage)}
     own = packages.name_of(stage)
     sources = {name: "closure" if name == DEBIAN else f"{own}/{name}" for name in pin["layouts"]}
+    return another(name_of(stage), pin, sources, known, fingerprint=fingerprint)
+
+
+def another(
+    name: str, pin: Mapping[str, Any], sources: Mapping[str, str], known: Mapping[str, Recipe], *, fingerprint: str
+) -> Recipe:
+    """Repositories as `pin` lays them out, each of the packages in its source: an artifact, or a folder of one."""
     needs = sorted({source.partition("/")[0] for source in sources.values()})
     return Recipe(
-        name=name_of(stage),
+        name=name,
         inputs={"pin": pin, "fingerprint": fingerprint},
         make=lambda into, made: _make(pin["layouts"], sources, into, made),
         needs=(*(known[name] for name in needs), known["signing-key"]),

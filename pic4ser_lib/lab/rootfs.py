@@ -79,7 +79,8 @@ def modules_folder(root: Path, *, release: str = "", kernel: Path = Path("/")) -
 
 
 def _recipe(name: str, pins: Pins) -> Recipe:
-    pin, suite = pins.debian["roots"][name], pins.debian["suite"]
+    pin = pins.debian["roots"][name]
+    suite = pin.get("suite", pins.debian["suite"])
     files = entries(pin["files"])
     inputs = {"pin": pin, "suite": suite, "components": pins.debian["components"], "files": own_files(files)}
     if setup := pin["setup"]:
@@ -119,7 +120,7 @@ def _mmdebstrap(pin: Mapping[str, Any], pins: Pins, into: Path, scratch: Path) -
         *[f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT],
         "--dpkgopt=force-unsafe-io",
         *[f"--customize-hook={hook}" for hook in hooks],
-        pins.debian["suite"],
+        pin.get("suite", pins.debian["suite"]),
         into / "root.tar",
     ]
 

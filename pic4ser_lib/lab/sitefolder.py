@@ -14,7 +14,17 @@ from typing import Any
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import state
-from pic4ser_lib.lab.nodes import CONTAINER, FIRST_NODE_ADDRESS, KINDS, MIRROR, SUBNET, VIRTUAL, NodeSpec
+from pic4ser_lib.lab.nodes import (
+    CONTAINER,
+    FIRST_NODE_ADDRESS,
+    KINDS,
+    MIRROR,
+    RELEASE,
+    RELEASES,
+    SUBNET,
+    VIRTUAL,
+    NodeSpec,
+)
 
 LOCAL = "local.yaml"
 SIGNED = ("docker", "kubernetes", "nvidia")
@@ -154,8 +164,9 @@ def _node(name: str, told: dict[str, Any], storage: Any) -> NodeSpec:
     address, gpus = str(told.get("address", "")), told.get("gpus", 0)
     serves = isinstance(storage, dict) and storage.get("server") == address and not storage.get("node")
     exports = str(storage.get("path", "")) if serves else ""
-    kind = str(told.get("kind", CONTAINER))
-    return NodeSpec(name, address, gpus=gpus if isinstance(gpus, int) else 0, exports=exports, kind=kind)
+    kind, release = str(told.get("kind", CONTAINER)), str(told.get("release", RELEASE))
+    gpus = gpus if isinstance(gpus, int) else 0
+    return NodeSpec(name, address, gpus=gpus, exports=exports, kind=kind, release=release)
 
 
 def _unfit(nodes: Sequence[NodeSpec]) -> str:
@@ -165,6 +176,10 @@ def _unfit(nodes: Sequence[NodeSpec]) -> str:
         return "a node has the name of the lab's mirror"
     if odd := [f"{node.name} is a {node.kind}" for node in nodes if node.kind not in KINDS]:
         return f"{', '.join(odd)}; kinds of nodes are {', '.join(KINDS)}"
+    if odd := [f"{node.name} is of {node.release}" for node in nodes if node.release not in RELEASES]:
+        return f"{', '.join(odd)}; releases of Debian are {', '.join(RELEASES)}"
+    if odd := [node.name for node in nodes if node.kind != VIRTUAL and node.release != RELEASE]:
+        return f"{odd[0]} is a container, and those are of {RELEASE} only: make it a virtual machine (kind: vm)"
     if unserved := [node.name for node in nodes if node.exports and node.kind == VIRTUAL]:
         return f"nobody sets up the NFS server on {unserved[0]}, a virtual machine: name it as storage.node"
     return "two nodes have the same address" if len({node.address for node in nodes}) < len(nodes) else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import archives, charts, golang, images, packages, registries, repository, rootfs, wheels
+from pic4ser_lib.lab import archives, charts, golang, images, packages, registries, releases, repository, rootfs, wheels
 from pic4ser_lib.lab.pins import Pins, stage_of
 from pic4ser_lib.lab.recipes import Made, Recipe, entries, needed, place
 
@@ -53,19 +53,24 @@ def needed_by(notebook: str) -> str:
     return next((stage for stage, last in _LAST_NOTEBOOK.items() if number <= last), STAGES[-1])
 
 
-def plan(stage: str, pins: Pins, root: Path, *, online: bool = False) -> Plan:
+def plan(stage: str, pins: Pins, root: Path, *, online: bool = False, others: Iterable[str] = ()) -> Plan:
     """What to make for a stage. Makes the signing key, on which others depend.
 
-    `online`: images come from upstream's registries where the pins say that they can.
+    `online`: images come from upstream's registries where the pins say that they can. `others`: releases of Debian
+    that some virtual machine is, for which there are packages too.
     """
     chosen = upto(stage)
     known = _known(pins, root)
+    fingerprint = repository.fingerprint(known["signing-key"].folder(root))
+    second = {name: releases.recipes(pins, known, name, fingerprint=fingerprint) for name in others}
+    known |= {name: recipe for made in second.values() for name, recipe in made.items()}
     pictures = images.recipes(pins, known) | (registries.recipes(pins) if online else {})
     known |= {recipe.name: recipe for recipe in pictures.values()}
     wanted = [image for image in pins.images["images"] if stage_of(image) in chosen]
     names = [name for image in wanted for name in (image["name"], *image.get("also", ()))]
     served = {name: pictures[name] for name in names}
     trees = tuple(tree for each in chosen for tree in _trees(each, pins, known))
+    trees += tuple(Tree(made[f"apt-{name}"]) for name, made in second.items() if made)
     always = [known[name] for name in ("signing-key", "root-node", "root-mirror", "nfs-stand-in") if name in known]
     return Plan(_closed(known, [*always, *(tree.recipe for tree in trees), *served.values()]), served, trees)
 

@@ -28,15 +28,19 @@ _STAND_IN = {
 }
 
 
-def virtual(site: str | Path) -> Path:
-    """Writes the folder (anew, if it is there) and returns it; `lab up` boots it. Raises LabError."""
+def virtual(site: str | Path, release: str = "") -> Path:
+    """Writes the folder (anew, if it is there) and returns it; `lab up` boots it. Raises LabError.
+
+    `release` is what Debian all nodes get, by code name; "" leaves each what its own file says.
+    """
     source = sitefolder.found(site)
     nodes = sitefolder.nodes_of(source)
     folder = state.folder().parent / "sites" / f"{source.name.removesuffix('-vm')}-vm"
     head = f"# Made by `pic4ser lab up --nodes vm` from {json.dumps(str(source))}; written anew each time.\n"
     own = {node.name: sitefolder.read(source / "nodes" / f"{node.name}.yaml") for node in nodes}
     files = {"cluster.yaml": head + _yaml(cluster(sitefolder.read(source / "cluster.yaml"), nodes))}
-    files |= {f"nodes/{name}.yaml": _yaml({**told, "kind": VIRTUAL}) for name, told in own.items()}
+    made = {"kind": VIRTUAL} | ({"release": release} if release else {})
+    files |= {f"nodes/{name}.yaml": _yaml({**told, **made}) for name, told in own.items()}
     # All is read by now: the folder may be the very one that is written.
     shutil.rmtree(folder / "nodes", ignore_errors=True)
     for name, text in files.items():

@@ -39,6 +39,7 @@ from pic4ser_lib.site.scalars import (
 
 Role = Literal["control-plane", "worker"]
 Kind = Literal["container", "vm"]
+Release = Literal["bookworm", "trixie"]
 
 
 class _Model(BaseModel):
@@ -202,6 +203,9 @@ class NodeFile(_Model):
     gpus: int = Field(default=0, ge=0, description="number of NVIDIA GPUs in it")
     ssh: Ssh = Field(default_factory=Ssh, description="what differs from cluster.yaml's ssh")
     kind: Kind = Field(default="container", description="what the rehearsal lab boots for it; on a real site, nothing")
+    release: Release = Field(
+        default="bookworm", description="the release of Debian of a virtual machine of the lab; on a real site, nothing"
+    )
 
 
 class Node(_Model):

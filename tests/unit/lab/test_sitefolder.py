@@ -46,6 +46,17 @@ def test_an_address_outside_the_lab_is_refused(tmp_path: Path, address: str) -> 
         sitefolder.nodes_of(_site(tmp_path / "s", bonnie=address))
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [("kind: vm\nrelease: woody", "releases of Debian are bookworm, trixie"), ("release: trixie", "make it a virtual")],
+)
+def test_a_release_that_there_is_no_image_of_is_refused(tmp_path: Path, told: str, said: str) -> None:
+    site = _site(tmp_path / "s", bonnie="10.83.17.11")
+    (site / "nodes" / "bonnie.yaml").write_text(f"address: 10.83.17.11\n{told}\n")
+    with pytest.raises(LabError, match=said):
+        sitefolder.nodes_of(site)
+
+
 def test_two_nodes_with_one_address_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="two nodes have the same address"):
         sitefolder.nodes_of(_site(tmp_path / "s", a="10.83.17.11", b="10.83.17.11"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pic4ser_lib.errors import ArtifactError
-from pic4ser_lib.lab import artifacts, pins, stages
+from pic4ser_lib.lab import artifacts, pins, releases, stages
+from pic4ser_lib.lab.nodes import RELEASES
 from pic4ser_lib.lab.stages import Plan
 
 
@@ -37,6 +40,20 @@ def test_everything_comes_after_what_it_needs(plans: dict[str, Plan], stage: str
     for recipe in plans[stage].recipes.values():
         assert {need.name for need in recipe.needs} <= done
         done.add(recipe.name)
+
+
+def test_another_release_adds_its_packages_and_changes_nothing_that_is_made(
+    plans: dict[str, Plan], tmp_path: Path
+) -> None:
+    plain = stages.plan("cluster", pins.load(), tmp_path)
+    both = stages.plan("cluster", pins.load(), tmp_path, others=RELEASES)
+    assert set(both.recipes) - set(plain.recipes) == {"closure-trixie", "apt-trixie", "root-vm-trixie"}
+    assert {name: both.recipes[name].key for name in plain.recipes} == {n: r.key for n, r in plain.recipes.items()}
+    assert {tree.recipe.name for tree in both.trees} - {tree.recipe.name for tree in plain.trees} == {"apt-trixie"}
+
+
+def test_the_releases_that_a_node_may_be_are_those_of_the_pins() -> None:
+    assert releases.known(pins.load()) == RELEASES
 
 
 def test_every_recipe_has_a_name_of_its_own() -> None:

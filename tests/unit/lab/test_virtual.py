@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import sitefolder
+from pic4ser_lib.lab import machines, sitefolder
 from pic4ser_lib.lab.like import like
+from pic4ser_lib.lab.nodes import NEXT_RELEASE, RELEASE
 from pic4ser_lib.lab.virtual import FOR_CONTAINERS, virtual
 from pic4ser_lib.site import Site, load
 
@@ -34,6 +35,16 @@ def test_its_nodes_are_the_same_and_virtual_machines() -> None:
     assert [(n.name, n.address, n.gpus) for n in after] == [(n.name, n.address, n.gpus) for n in before]
     assert {n.kind for n in before} == {"container"}
     assert {n.kind for n in after} == {"vm"}
+
+
+def test_all_of_them_or_some_may_be_of_the_next_release() -> None:
+    assert {n.release for n in sitefolder.nodes_of(virtual(LAB))} == {RELEASE}
+    folder = virtual(LAB, NEXT_RELEASE)
+    assert {n.release for n in sitefolder.nodes_of(folder)} == {NEXT_RELEASE}
+    (folder / "nodes" / "kitt.yaml").write_text("address: 10.83.17.12\ngpus: 1\nkind: vm\n")
+    nodes = sitefolder.nodes_of(folder)
+    assert {n.name: n.release for n in nodes} == {"bonnie": NEXT_RELEASE, "kitt": RELEASE, "rover": NEXT_RELEASE}
+    assert machines.releases(nodes) == (RELEASE, NEXT_RELEASE)
 
 
 def test_it_loads_and_has_no_setting_for_a_shared_kernel(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pic4ser_lib.lab import machines, pins, qemu, stages, vm, vmimage
 from pic4ser_lib.lab.identity import ROUTED, plain
-from pic4ser_lib.lab.nodes import NodeSpec
+from pic4ser_lib.lab.nodes import RELEASE, NodeSpec
 from pic4ser_lib.lab.podman import Container
 
 KITT = NodeSpec("kitt", "10.83.17.12", kind="vm")
@@ -85,13 +85,13 @@ def test_each_kind_gets_its_network_in_its_own_way() -> None:
 
 
 def test_a_lab_of_containers_makes_nothing_for_virtual_machines(tmp_path: Path) -> None:
-    recipes = vmimage.recipes(pins.load())
+    recipes = vmimage.recipes(pins.load(), RELEASE)
     assert set(recipes) == {"root-vm", "vm-image"}
     assert not set(recipes) & set(stages.plan(stages.STAGES[-1], pins.load(), tmp_path).recipes)
 
 
 def test_the_image_is_made_anew_when_its_root_is() -> None:
-    root, image = vmimage.recipes(pins.load()).values()
+    root, image = vmimage.recipes(pins.load(), RELEASE).values()
     assert image.needs == (root,)
 
 
