@@ -10,6 +10,7 @@ brought to a good end and recorded; SIGTERM, and the death of the process that s
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import shutil
 import signal
@@ -65,8 +66,19 @@ def execute(source: Path, target: Path, parameters: dict[str, str], folder: Path
         return 1
     finally:
         _kill(manager)
-        with suppress(FileNotFoundError):
-            unfinished.replace(target)
+        put_in_place(unfinished, target)
+
+
+def put_in_place(unfinished: Path, target: Path) -> None:
+    """Gives an executed notebook its name, if it is whole: who is stopped while it is written leaves nothing."""
+    try:
+        json.loads(unfinished.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError:
+        unfinished.unlink()
+        return
+    unfinished.replace(target)
 
 
 def _without_slow_grammar() -> None:

@@ -16,11 +16,10 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def finished(path: Path) -> bool:
-    """Whether every code cell of an executed notebook has run, and none has raised."""
+    """Whether every code cell of an executed notebook has run, none has raised, and the last one has come to its end."""
     cells = _code(path)
-    return all(cell["execution_count"] for cell in cells) and "error" not in {
-        output["output_type"] for cell in cells for output in cell["outputs"]
-    }
+    raised = any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
+    return all(cell["execution_count"] for cell in cells) and not raised and _text(cells[-1]) != ""
 
 
 def executed_text(path: Path) -> list[str]:
