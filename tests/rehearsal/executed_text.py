@@ -16,7 +16,7 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def finished(path: Path) -> bool:
-    """Whether every code cell of an executed notebook has run, none has raised, and the last one has come to its end."""
+    """Whether every code cell has run, none has raised, and the last one has come to its end."""
     cells = _code(path)
     raised = any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
     return all(cell["execution_count"] for cell in cells) and not raised and _text(cells[-1]) != ""
