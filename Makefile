@@ -55,6 +55,7 @@ soak: $(VENV)/.ready system qemu  ## what takes too long for every change
 	$(TEST) -x --nbval notebooks tests/rehearsal/undisturbed
 	$(SUDO) PIC4SER_KILLS=20 $(BIN)/python -m pytest tests/rehearsal/whole tests/rehearsal/end
 	$(SUDO) PIC4SER_CUTS=5 $(BIN)/python -m pytest tests/vm
+	$(SUDO) PIC4SER_RELEASE=trixie $(BIN)/python -m pytest tests/vm/test_one_machine.py tests/vm/test_three_machines.py
 
 check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
 	$(BIN)/ruff check .

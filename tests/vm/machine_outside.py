@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 PIC4SER = (sys.executable, "-c", "from pic4ser_lib.cli import main; main()")
 STATE = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "pic4ser"
 HOME = STATE / "lab"
+RELEASE = os.environ.get("PIC4SER_RELEASE", "bookworm")
+"""Which Debian the machines are: `make soak` asks for both."""
 _PATIENCE = 300.0  # for a boot, emulated, on a machine that does other things too
 
 
@@ -109,7 +111,7 @@ def site_of_one(folder: Path) -> Path:
 
 def up(site: Path) -> Path:
     """The machines run; returns the folder that was written for them. What it said is in the error."""
-    done = pic4ser("lab", "up", str(site), "--nodes", "vm")
+    done = pic4ser("lab", "up", str(site), "--nodes", "vm", "--release", RELEASE)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     return STATE / "sites" / f"{site.name}-vm"
 

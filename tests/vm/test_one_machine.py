@@ -57,6 +57,7 @@ def after_a_reboot(site: Path, after_the_cut: Run) -> Run:
 
 
 def test_it_is_a_plain_machine_with_a_kernel_of_its_own(site: Path) -> None:
+    assert VERA.on(". /etc/os-release; echo $VERSION_CODENAME") == machine.RELEASE
     assert VERA.on("uname -r") != os.uname().release
     assert VERA.on("stat -fc %T /sys/fs/cgroup") == "cgroup2fs"
     assert VERA.on("swapon --show=NAME --noheadings") == "/swap.img"
