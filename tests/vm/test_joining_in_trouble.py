@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -49,17 +50,17 @@ def ended(site: Path, notebook: str, when: Callable[[set[Path]], bool], then: Ca
     """How a run of one notebook ends, and what it says, if something is done to its machines in the middle."""
     before = set(_runs(site))
     words = [*PIC4SER, "run", str(site), "--only", notebook]
-    with subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as run:
-        until(lambda: run.poll() is not None or when(before), f"notebook {notebook} is in the middle", seconds=LONG)
-        assert run.poll() is None, f"it ended before: {run.communicate()[0][-3000:]}"
-        then()
+    with tempfile.TemporaryFile("w+") as said:
+        run = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
         try:
-            out, _ = run.communicate(timeout=LONG)
+            until(lambda: run.poll() is not None or when(before), f"notebook {notebook} is in it", seconds=LONG)
+            assert run.poll() is None, f"notebook {notebook} ended before anything was done to its machines"
+            then()
+            code = run.wait(LONG)
         finally:
             run.kill()
-    return run.returncode, " ".join(out.split())
+        said.seek(0)
+        return code, " ".join(said.read().split())
 
 
 def works(site: Path, notebook: str) -> None:
