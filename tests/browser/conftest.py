@@ -88,7 +88,11 @@ def page() -> Iterator[Page]:
         pytest.fail("chromium is missing: apt-get install chromium", pytrace=False)
     with sync_playwright() as player:
         window = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        yield window.new_page(viewport={"width": 1300, "height": 1000})
+        shown = window.new_page(viewport={"width": 1300, "height": 1000})
+        # On a busy machine JupyterLab may not have found the notebook's kernel in time, and asks: a person says yes.
+        asked = shown.locator(".jp-Dialog", has_text="Select Kernel")
+        shown.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click())
+        yield shown
         window.close()
 
 
