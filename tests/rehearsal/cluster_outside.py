@@ -30,6 +30,9 @@ PLACES = (
 _CACHE = "/root/.kube/cache"
 # Said anew all the time by kubelets, controllers and the API server itself.
 _HEARTBEATS = {"leases", "events", "tokenreviews", "subjectaccessreviews", "certificatesigningrequests"}
+# The Prometheus operator puts the kubelets' Service and Endpoints every three minutes, as they are; the library puts
+# nothing, but patches and applies.
+_SYNCED = {("PUT", "services"), ("PUT", "endpoints"), ("PUT", "endpointslices")}
 _ASKING = {"selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews", "localsubjectaccessreviews"}
 
 
@@ -159,6 +162,7 @@ def writes(address: str) -> Counter[str]:
 def _is_write(labels: dict[str, str]) -> bool:
     writes = labels.get("verb") in {"POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"}
     counts = labels.get("resource") not in _HEARTBEATS | _ASKING and not labels.get("subresource")
+    counts = counts and (labels.get("verb"), labels.get("resource")) not in _SYNCED
     return writes and counts and not labels.get("dry_run")
 
 
