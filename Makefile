@@ -42,7 +42,8 @@ test: check system qemu  ## everything, with its set-up
 	$(BESIDE) test-browser test-hosts test-batch; \
 	$(TEST) tests/rehearsal/lab; \
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end; \
-	$(BESIDE) test-one-machine test-docs test-telemetry test-programs
+	$(BESIDE) test-one-machine test-docs test-telemetry; \
+	$(TEST) tests/programs
 
 test-one-machine:
 	$(TEST) tests/vm/test_one_machine.py

@@ -1,4 +1,4 @@
-"""Power cuts in the middle of notebook 01, a moment after a step was reported, and the same command each time.
+"""Power cuts in the middle of notebook 01, a moment after a step was reported, and at once after it has ended.
 
 PIC4SER_CUTS says how often (2; each takes a boot and a part of notebook 01). The moments are spread by what the
 journal holds, not by the clock.
@@ -86,10 +86,15 @@ def test_nothing_is_gone_that_was_reported(cuts: list[Cut]) -> None:
     assert [cut.gone for cut in cuts] == [()] * CUTS
 
 
-def test_the_same_command_goes_on_and_ends_well(cuts: list[Cut], site: Path) -> None:
+def test_the_same_command_goes_on_and_a_cut_at_once_after_it_loses_nothing(
+    cuts: list[Cut], site: Path, asked: Path
+) -> None:
     ran = machine.pic4ser("run", str(site), "--only", "01")
+    VERA.cut_the_power()
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-1000:]
-    assert machine.pic4ser("verify", str(site), "--only", "01").returncode == 0
+    machine.up(asked)
+    verified = machine.pic4ser("verify", str(site), "--only", "01")
+    assert verified.returncode == 0, verified.stdout[-3000:]
 
 
 def _read(lines: list[str]) -> Iterator[dict[str, str]]:
