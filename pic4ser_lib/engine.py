@@ -144,21 +144,29 @@ def _reached(
         if _is_open(decision):
             raise _not_so(port.node, step, seen, decision)
         return seen
-    for action in _actions(decision):
-        tell(f"{step.name}: {describe(action)}")
-        taken.append(action)
-        port.act(action)
     within = step.settles_within * clock.patience
+    _act(port, step, decision, taken, tell)
     deadline = clock.now() + within
     while taken or _is_open(decision):
         seen, decision = _judged(step, _asked(port, [step])[0])
         if not _is_open(decision):
             break
+        if _actions(decision) and not taken:  # what was waited for came, and left something to do
+            _act(port, step, decision, taken, tell)
+            deadline = clock.now() + within
+            continue
         if clock.now() >= deadline:
             raise _late(port.node, step, seen, decision, within)
         tell(f"{step.name}: waits for {_missing(decision)}")
         clock.sleep(min(1.0, max(0.0, deadline - clock.now())))
     return seen
+
+
+def _act(port: Port, step: Step, decision: Decision, taken: list[Action], tell: Tell) -> None:
+    for action in _actions(decision):
+        tell(f"{step.name}: {describe(action)}")
+        taken.append(action)
+        port.act(action)
 
 
 def _asked(port: Port, steps: Sequence[Step]) -> list[Raw]:

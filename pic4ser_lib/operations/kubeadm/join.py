@@ -1,4 +1,7 @@
-"""`kubeadm join` by a node's role, with secrets made at that moment, and every state in which it must not be run."""
+"""`kubeadm join` by a node's role, with secrets made at that moment, and every state in which it must not be run.
+
+One that began here and did not come to its end is cleared away and begun anew; one that nobody knows of is refused.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pic4ser_lib.operations.kubeadm import configuration
+from pic4ser_lib.operations.kubeadm import configuration, unfinished
 from pic4ser_lib.operations.kubeadm.membership import Membership, membership, question
 from pic4ser_lib.operations.marked import marked
-from pic4ser_lib.steps import Content, Decision, Later, Refused, Run, Secret, Settling, Shell, Step
+from pic4ser_lib.steps import Action, Content, Decision, Later, Refused, Run, Secret, Settling, Shell, Step
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Node, Site
@@ -105,32 +108,48 @@ class Joined(Step):
             return Settling("a kubeadm that was started earlier to end")
         if not here.traces and not here.ca:
             return self._join(seen)
+        if here.began and (here.torn or not here.kubelet_server):
+            return self._anew(seen)
         if not here.kubelet_server:
             raise self._refused(f"a join that did not come to its end: {here}", _START_OVER)
         if here.ca != seen.ca:
             raise self._refused(f"a node of another cluster, at {here.kubelet_server}", _LEAVE)
         if not seen.registered:
-            return self._unregistered(here)
+            return self._unregistered(seen)
+        if here.began and self.role == "control-plane" and not seen.registered.is_control_plane:
+            return self._anew(seen)  # etcd's part of the join comes before the label
         return self._member(here, seen.registered)
 
     def _join(self, seen: Joining) -> Decision:
+        if seen.registered and seen.registered.is_ready and not seen.here.began:
+            remedy = "Two machines must not share a name: look which one answers to it, or delete the Node object."
+            raise self._refused(f"another machine that is Ready under the name {self.node}", remedy)
+        joins = self._joins(seen)
+        return joins if seen.here.began or isinstance(joins, Later) else [unfinished.begin(), *joins]
+
+    def _anew(self, seen: Joining) -> Decision:
+        """What our own kubeadm left half made goes first, its member of etcd included."""
+        joins = self._joins(seen)
+        return joins if isinstance(joins, Later) else [unfinished.clear(), *joins]
+
+    def _joins(self, seen: Joining) -> list[Action] | Later:
         if seen.here.kubeadm != f"v{self.version}":
             found = f"kubeadm {seen.here.kubeadm}, not v{self.version}"
             raise self._refused(found, "Run notebook 01 on this node first.")
-        if seen.registered and seen.registered.is_ready:
-            remedy = "Two machines must not share a name: look which one answers to it, or delete the Node object."
-            raise self._refused(f"another machine that is Ready under the name {self.node}", remedy)
         if not seen.ca_hash:
             return Later(f"openssl on {self.first}", "it comes with ca-certificates, which notebook 01 installs")
         parts = (self.config,) if isinstance(self.config, str) else self.config
         config = (part.replace(_CA_HASH, seen.ca_hash) if isinstance(part, str) else part for part in parts)
-        return [Run(_JOIN, stdin=tuple(config))]
+        return [Run(unfinished.to_its_end(_JOIN), stdin=tuple(config))]
 
-    def _unregistered(self, here: Membership) -> Decision:
+    def _unregistered(self, seen: Joining) -> Decision:
+        here = seen.here
         if here.joined_seconds < _REGISTERS_WITHIN:
             return Settling(f"node {self.node} to be registered (its kubelet is {here.kubelet})")
-        seen = f"credentials of this cluster, which knows no node {self.node}; {here}"
-        raise self._refused(seen, _START_OVER if here.kubelet == "active" else _KUBELET)
+        if here.began:
+            return self._anew(seen)
+        found = f"credentials of this cluster, which knows no node {self.node}; {here}"
+        raise self._refused(found, _START_OVER if here.kubelet == "active" else _KUBELET)
 
     def _member(self, here: Membership, registered: Registered) -> Decision:
         wants_control_plane = self.role == "control-plane"
@@ -145,7 +164,7 @@ class Joined(Step):
             return Settling(f"the API server of {self.node} to be ready ({here.readyz or 'no admin.conf yet'})")
         if wants_control_plane and not registered.is_control_plane:
             raise self._refused(f"a control plane without the label {_LABEL}", _MARK)
-        return []
+        return [unfinished.end()] if here.began else []
 
     def _refused(self, seen: str, remedy: str) -> Refused:
         return Refused(self.wanted, seen, remedy.replace("NODE", self.node))

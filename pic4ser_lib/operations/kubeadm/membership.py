@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pic4ser_lib.operations.kubeadm.unfinished import NOTE
 from pic4ser_lib.operations.marked import marked
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -12,6 +13,7 @@ CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-sche
 # Each line starts with @, because what kubectl prints may stand between them.
 _QUESTIONS = """
 e=/etc/kubernetes
+note=NOTE
 server() { [ -e "$1" ] || return 0; s=$(sed -n 's/^ *server: *//p' "$1" | head -n 1); echo "${s:-unknown}"; }
 yes() { if "$@" >/dev/null 2>&1; then echo yes; fi; }
 echo "@kubeadm: $(kubeadm version -o short 2>/dev/null || true)"
@@ -23,6 +25,10 @@ echo "@bootstrap: $(yes test -e $e/bootstrap-kubelet.conf)"
 echo "@manifests: $(ls $e/manifests 2>/dev/null | sed -n 's/[.]yaml$//p' | tr '\\n' ' ')"
 echo "@etcd: $(yes test -d /var/lib/etcd/member)"
 echo "@ca: $(sha256sum 2>/dev/null <$e/pki/ca.crt | cut -d ' ' -f 1 || true)"
+echo "@began: $(yes test -e $note)"
+echo "@given: $([ ! -e $e/pki/ca.crt ] || yes test $e/pki/ca.crt -ot $note)"
+torn() { find $e /var/lib/kubelet/*.* /var/lib/kubelet/pki -xdev -type f -name '*.*' -empty 2>/dev/null; }
+echo "@torn: $(torn | sort | tr '\\n' ' ')"
 echo "@kubelet: $(systemctl is-active kubelet 2>/dev/null || true)"
 echo "@seconds: $(( $(date +%s) - $(stat -c %Y $e/kubelet.conf 2>/dev/null || echo 0) ))"
 names() { sed -n 's/.*users:(("\\([^"]*\\)".*/\\1/p' | sort -u | tr '\\n' ' '; }
@@ -41,7 +47,8 @@ fi
 class Membership:
     """A node's own side of belonging to a cluster; empty texts stand for files that are not there.
 
-    `joined_seconds` is the age of kubelet.conf: how long ago the node got its credentials.
+    `joined_seconds` is the age of kubelet.conf: how long ago the node got its credentials. `began` says that a kubeadm
+    of ours did not come to its end, `given` that the CA was there before it, `torn` which files are empty.
     """
 
     kubeadm: str
@@ -57,6 +64,9 @@ class Membership:
     joined_seconds: float
     listens: str
     readyz: str
+    began: bool = False
+    given: bool = False
+    torn: tuple[str, ...] = ()
 
     @property
     def traces(self) -> tuple[str, ...]:
@@ -86,12 +96,14 @@ class Membership:
         parts = [f"here are {', '.join(self.traces)}", f"the kubelet is {self.kubelet or 'not installed'}"]
         if self.readyz:
             parts.append("the API server is ready" if self.is_serving else f"the API server says: {self.readyz}")
+        if self.torn:
+            parts.append(f"empty, as a power cut leaves them, are {', '.join(self.torn)}")
         return "; ".join(parts)
 
 
 def question(address: str, port: int) -> str:
     """The snippet for a node with this address and API port."""
-    return (_QUESTIONS + _READYZ).replace("ADDRESS", address).replace("PORT", str(port))
+    return (_QUESTIONS + _READYZ).replace("NOTE", NOTE).replace("ADDRESS", address).replace("PORT", str(port))
 
 
 def membership(raw: str) -> Membership:
@@ -102,5 +114,6 @@ def membership(raw: str) -> Membership:
         admin_server=said["admin.conf"], rotates=said["rotates"] == "yes", bootstrap=said["bootstrap"] == "yes",
         manifests=tuple(said["manifests"].split()), etcd=said["etcd"] == "yes", ca=said["ca"],
         kubelet=said["kubelet"], joined_seconds=float(said["seconds"]), listens=said["listens"],
-        readyz=said.get("readyz", ""),
+        readyz=said.get("readyz", ""), began=said.get("began") == "yes", given=said.get("given") == "yes",
+        torn=tuple(said.get("torn", "").split()),
     )  # fmt: skip

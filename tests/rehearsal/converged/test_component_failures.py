@@ -207,6 +207,8 @@ def rejected_monitor(nodes: Nodes, site: Site) -> Iterator[None]:
     patch = f"-n nvidia-exporter patch servicemonitor {monitoring.exporter_released(site).release} --type=json -p"
     change = '[{{"op": "replace", "path": "/spec/endpoints/0/scrapeTimeout", "value": "{}"}}]'
     kubectl(f"{patch} '{change.format('10s')}'")
+    # What Prometheus scrapes is as before, so until the operator has looked nobody can know.
+    until(lambda: "greater than scrapeInterval" in kubectl("-n nvidia-exporter get events"), "the operator to look")
     yield
     kubectl(f"{patch} '{change.format('1s')}'")
     nodes.cluster.run(monitoring.monitor_accepted(site), monitoring.gpus_sampled(site))
