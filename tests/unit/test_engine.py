@@ -145,6 +145,21 @@ def test_actions_of_an_earlier_run_are_only_waited_for_and_are_no_change_of_this
     assert world.done == ["turn on lamp"]
 
 
+class Flickering(World):
+    """What an earlier run switched on goes out while it is waited for."""
+
+    def ask(self, questions: Sequence[Question]) -> list[Raw]:
+        if len(self.asked) == 1:
+            self.done.clear()
+        return super().ask(questions)
+
+
+def test_what_does_not_come_about_by_itself_after_all_is_done_by_the_same_run() -> None:
+    world = Flickering(delays={"lamp": 3}, done=["turn on lamp"])
+    assert outcomes(world, SwitchedOn("lamp", settles_within=60), mode=Mode.APPLY) == [Outcome.CHANGED]
+    assert world.done == ["turn on lamp"]
+
+
 def test_a_deadline_says_what_is_missing() -> None:
     world = World(delays={"lamp": 99})
     ran = run(world, [SwitchedOn("lamp", settles_within=5)], Mode.APPLY, tell=lambda line: None, clock=ticking())
