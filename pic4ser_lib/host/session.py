@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from pic4ser_lib import steps
 from pic4ser_lib.errors import CommandFailed, HostError
 from pic4ser_lib.host import scripts
+from pic4ser_lib.host.advice import advice
 from pic4ser_lib.host.shell import AGAIN, RootShell
+from pic4ser_lib.host.trouble import advice
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Node
@@ -92,11 +94,13 @@ class Session:
         if isinstance(got, list):
             return got
         late = f"It was not done after {timeout:g} s." if got.exit == _LATE else ""
+        known = advice(got.said)
         raise CommandFailed(
             node=self._node.name,
             command=scripts.shortened(snippets[min(got.index, len(snippets) - 1)]),
             exit=got.exit,
             stderr_tail=scripts.masked(got.said, self._secrets) or late,
+            remedy=f"{known} {AGAIN}" if known else "",
         )
 
     def _judge(self, action: steps.Action, raw: bytes, nonce: str, timeout: float) -> None:
@@ -121,14 +125,6 @@ class Session:
 def _remedy(action: steps.Action, code: int, said: str, timeout: float) -> str:
     if code == _LATE:
         return f"It was ended there after {timeout:g} s."
-    kept = f"{action.path} is as it was. " if isinstance(action, steps.WriteFile | steps.RemoveFile) else ""
-    advice = next((advice for words, advice in _KNOWN.items() if words in said), "")
-    return f"{kept}{advice}{AGAIN}" if kept or advice else ""
-
-
-# What a machine's own trouble looks like in whatever a command says: the words of the kernel and of apt.
-_KNOWN = {
-    "No space left on device": "Make room on its disk (df -h there). ",
-    "enough free space in": "Make room on its disk (df -h there). ",
-    "is not valid yet": "Is its clock right? Look at date there, and at timedatectl set-ntp true. ",
-}
+    kept = f"{action.path} is as it was." if isinstance(action, steps.WriteFile | steps.RemoveFile) else ""
+    known = advice(said)
+    return " ".join(filter(None, (kept, known, AGAIN))) if kept or known else ""

@@ -1,4 +1,7 @@
-"""Where the exceptions of paramiko, fabric and invoke end: each becomes an error of ours with a next move."""
+"""What to do about a machine's own trouble: it cannot be reached, its disk is full, its clock is wrong.
+
+Here the exceptions of paramiko, fabric and invoke end: each becomes an error of ours with a next move.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,23 @@ REASONS: dict[str, tuple[str, str]] = {
     "EOFError": ("the connection was closed at once", _AGAIN),
     "OSError": ("{error}", _UP),
 }
+
+_ROOM = "Make room on its disk (df -h there). "
+_CLOCK = "Is its clock right? Look at date there, and at timedatectl set-ntp true. "
+# What the kernel (C's words and Go's are in another case), apt, TLS and OpenPGP say, in lower case.
+_SAID = (
+    ("no space left on device", _ROOM),
+    ("enough free space in", _ROOM),
+    ("not yet valid", _CLOCK),
+    ("not valid yet", _CLOCK),
+    ("not live until", _CLOCK),
+)
+
+
+def advice(said: str) -> str:
+    """What to do about the machine itself, if that is what a command complains of; "" if not."""
+    lower = said.lower()
+    return next((remedy for words, remedy in _SAID if words in lower), "")
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ import invoke
 import paramiko
 import pytest
 
-from pic4ser_lib.host.trouble import REASONS, is_foreign, unreachable
+from pic4ser_lib.host.trouble import REASONS, advice, is_foreign, unreachable
 from pic4ser_lib.site import Node, Ssh
 
 KEY = Path("/home/anna/.ssh/id_ed25519")
@@ -95,3 +95,20 @@ def test_the_refusal_names_user_and_key() -> None:
     said = str(unreachable(KITT, paramiko.AuthenticationException("Authentication failed.")))
     assert "user anna was refused with the key /home/anna/.ssh/id_ed25519" in said
     assert "~anna/.ssh/authorized_keys" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("head: error writing 'standard output': No space left on device", "Make room on its disk"),
+        ("failed to extract layer: write /usr/bin/bash: no space left on device", "Make room on its disk"),
+        ("E: You don't have enough free space in /var/cache/apt/archives/.", "Make room on its disk"),
+        ("E: Release file for http://deb/InRelease is not valid yet (invalid for another 364d)", "Is its clock right?"),
+        ("tls: x509: certificate has expired or is not yet valid: current time ...", "Is its clock right?"),
+        ("because: Not live until 2026-11-26T10:00:00Z", "Is its clock right?"),
+        ("E: Unable to locate package kubelet", ""),
+    ],
+)
+def test_what_a_command_says_of_the_machine_itself_has_a_remedy(said: str, remedy: str) -> None:
+    assert advice(said).startswith(remedy)
+    assert bool(advice(said)) == bool(remedy)
