@@ -87,7 +87,7 @@ class Wire:
         except urllib3.exceptions.HTTPError as error:
             raise ClusterError(
                 reason=f"no answer from {self.base}: {_cause(error)}", object="API server",
-                remedy="Is a control plane up and its address right? `pic4ser status` asks the nodes themselves.",
+                remedy="Is a control plane up and its address right? `pic4ser verify` asks the nodes themselves.",
             ) from error  # fmt: skip
         return Answer(response.status, response.data.decode(errors="replace"))
 
