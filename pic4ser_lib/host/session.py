@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pic4ser_lib import steps
 from pic4ser_lib.errors import CommandFailed, HostError
 from pic4ser_lib.host import scripts
-from pic4ser_lib.host.advice import advice
 from pic4ser_lib.host.shell import AGAIN, RootShell
 from pic4ser_lib.host.trouble import advice
 

@@ -55,8 +55,8 @@ REASONS: dict[str, tuple[str, str]] = {
     "OSError": ("{error}", _UP),
 }
 
-_ROOM = "Make room on its disk (df -h there). "
-_CLOCK = "Is its clock right? Look at date there, and at timedatectl set-ntp true. "
+_ROOM = "Make room on its disk (df -h there)."
+_CLOCK = "Is its clock right? Look at date there, and at timedatectl set-ntp true."
 # What the kernel (C's words and Go's are in another case), apt, TLS and OpenPGP say, in lower case.
 _SAID = (
     ("no space left on device", _ROOM),
@@ -64,6 +64,7 @@ _SAID = (
     ("not yet valid", _CLOCK),
     ("not valid yet", _CLOCK),
     ("not live until", _CLOCK),
+    ("is expired (invalid since", _CLOCK),
 )
 
 

@@ -105,6 +105,7 @@ def test_the_refusal_names_user_and_key() -> None:
         ("E: You don't have enough free space in /var/cache/apt/archives/.", "Make room on its disk"),
         ("E: Release file for http://deb/InRelease is not valid yet (invalid for another 364d)", "Is its clock right?"),
         ("tls: x509: certificate has expired or is not yet valid: current time ...", "Is its clock right?"),
+        ("E: Release file for http://deb/InRelease is expired (invalid since 3d 2h)", "Is its clock right?"),
         ("because: Not live until 2026-11-26T10:00:00Z", "Is its clock right?"),
         ("E: Unable to locate package kubelet", ""),
     ],
