@@ -57,6 +57,12 @@ def test_01_says_that_signatures_are_not_valid_yet(wrong_clock: None, site: Path
     assert "Is its clock right?" in said(done), done.stdout[-3000:]
 
 
+def test_00_says_that_a_disk_is_full(full_disk: None, site: Path) -> None:
+    done = machine.pic4ser("run", str(site), "--only", "00")
+    assert done.returncode != 0
+    assert "Make room: 4096 MB are needed in /var/lib." in said(done), done.stdout[-3000:]
+
+
 def test_01_says_that_a_disk_is_full(full_disk: None, site: Path) -> None:
     done = machine.pic4ser("run", str(site), "--only", "01")
     assert done.returncode != 0
