@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -213,6 +213,7 @@ def _blamed(walk: _Walk, standing: Standing) -> dict[str, str]:
 
 
 _UNREACHABLE = "not reachable over SSH"
+_LOST = " If it is gone for good, docs/lost_control_plane.md says what can be done."
 
 
 def _reason(node: str, error: str) -> str:
@@ -221,11 +222,12 @@ def _reason(node: str, error: str) -> str:
     return next((line for line in lines if line.startswith((f"{node}: ", f"{node} ("))), "")
 
 
-def _why_stop(walk: _Walk, ended: Sequence[Standing], blamed: Collection[str]) -> str:
+def _why_stop(walk: _Walk, ended: Sequence[Standing], blamed: Mapping[str, str]) -> str:
     """Why nothing of the runbook can follow; empty if something can."""
     first, failed = walk.site.first.name, [x for x in ended if x.state is State.FAILED]
     if first in blamed:
-        return f"{first} is the first control plane: nothing can go on without it."
+        lost = _LOST if _UNREACHABLE in blamed[first] else ""
+        return f"{first} is the first control plane: nothing can go on without it.{lost}"
     if blamed and walk.node in blamed:
         return f"{walk.node} was the only node of this run."
     if failed and not blamed and walk.mode is Mode.APPLY:

@@ -147,7 +147,10 @@ def test_without_the_first_control_plane_nothing_goes_on(house: Make, mode: Mode
     result = batch(site, mode)
     assert states(result)["01_setup on kitt"] == "done"
     assert states(result)["02_cluster"] == "waiting"
-    assert result.stopped == "bonnie is the first control plane: nothing can go on without it."
+    assert result.stopped == (
+        "bonnie is the first control plane: nothing can go on without it. "
+        "If it is gone for good, docs/lost_control_plane.md says what can be done."
+    )
 
 
 @pytest.mark.parametrize(("mode", "last"), [(Mode.APPLY, "waiting"), (Mode.VERIFY, "done")])
