@@ -6,10 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from pic4ser_lib.lab import packages, pins, repository
+from pic4ser_lib.lab import packages, pins, publish, releases, repository
 from pic4ser_lib.lab.recipes import Recipe, entries
 
 PIN = pins.load().debian
@@ -107,7 +108,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for recipe in known.values():
         recipe.ensure(top / "cache")
     recipe = repository.recipe(pins.load(), known, fingerprint=repository.fingerprint(key))
-    return {"apt": recipe.ensure(top / "cache"), "key": key}
+    return {"apt": recipe.ensure(top / "cache"), "key": key, "packages": top / "debs", "closure": top / "closure"}
 
 
 def _copied(source: Path, into: Path) -> None:
@@ -146,15 +147,15 @@ def test_the_key_that_is_served_has_the_fingerprint_that_is_told(made: dict[str,
     assert f":{repository.fingerprint(made['key'])}:" in listed
 
 
-def _apt(made: dict[str, Path], folder: Path) -> list[str]:
+def _apt(made: dict[str, Path], folder: Path, *, suite: str = "bookworm") -> list[str]:
     for sub in ("lists/partial", "archives/partial", "etc"):
         (folder / sub).mkdir(parents=True)
     (folder / "status").write_text("")
     trust = f"[signed-by={made['key'] / 'public.asc'}] file:{made['apt']}"
     (folder / "sources.list").write_text(
-        f"deb {trust}/linux/debian bookworm stable\n"
+        f"deb {trust}/linux/debian {suite} stable\n"
         f"deb {trust}/core:/stable:/v1.36/deb/ /\n"
-        f"deb {trust}/debian bookworm main\n"
+        f"deb {trust}/debian {suite} main\n"
     )
     options = {
         "Dir": folder,
@@ -175,3 +176,38 @@ def test_apt_trusts_the_repositories_and_sees_the_versions(made: dict[str, Path]
     seen = _output("apt-cache", *options, "policy", "kubelet", "containerd.io")
     assert "Candidate: 1.36.3-1.1" in seen
     assert "Candidate: 2.4.2-1~debian.12~bookworm" in seen
+
+
+@pytest.fixture(scope="module")
+def both(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The repositories of both releases of Debian, as one mirror serves them."""
+    top = tmp_path_factory.mktemp("both")
+    needs = ("packages", "signing-key", "root-vm-trixie")
+    known = {name: Recipe(name=name, inputs={}, make=lambda into, _: None) for name in needs}
+    fingerprint = repository.fingerprint(made["key"])
+    recipe = releases.recipes(pins.load(), known, "trixie", fingerprint=fingerprint)["apt-trixie"]
+    folders = {"packages": made["packages"], "closure-trixie": made["closure"], "signing-key": made["key"]}
+    recipe.make(top / "apt-trixie", folders)
+    publish.publish([("", made["apt"]), ("", top / "apt-trixie")], top / "www", top / "listing")
+    return {**made, "first": made["apt"], "second": top / "apt-trixie", "apt": top / "www"}
+
+
+def test_the_releases_have_nothing_in_common_but_the_key(both: dict[str, Path]) -> None:
+    first, second = ({p.relative_to(both[n]) for p in both[n].rglob("*") if p.is_file()} for n in ("first", "second"))
+    shared = {str(path): (both["first"] / path, both["second"] / path) for path in first & second}
+    assert set(shared) == {"linux/debian/gpg", "debian/archive.asc"}
+    assert all(one.read_bytes() == other.read_bytes() for one, other in shared.values())
+
+
+@pytest.mark.parametrize("suite", ["bookworm", "trixie"])
+def test_apt_finds_the_packages_of_either_release_on_one_mirror(
+    suite: str, both: dict[str, Path], tmp_path: Path
+) -> None:
+    options = _apt(both, tmp_path, suite=suite)
+    _output("apt-get", *options, "--error-on=any", "update")
+    seen = _output("apt-cache", *options, "policy", "kubectl", "containerd.io")
+    assert "Candidate: 2.4.2-1~debian.12~bookworm" in seen
+    assert seen.count("Packages") == 3, seen  # kubectl also stands in for Debian's packages
+    fetched = unquote(_output("apt-get", *options, "--print-uris", "download", "containerd.io").split("'")[1])
+    assert f"/dists/{suite}/" in fetched
+    assert Path(fetched.removeprefix("file:")).is_file()

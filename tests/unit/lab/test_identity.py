@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import tarfile
 
+import pytest
+
 from pic4ser_lib.lab.identity import File, as_tar, hosts, plain
-from pic4ser_lib.lab.nodes import NodeSpec
+from pic4ser_lib.lab.nodes import RELEASES, NodeSpec
 
 BONNIE, KITT = NodeSpec("bonnie", "10.83.17.11"), NodeSpec("kitt", "10.83.17.12")
 
@@ -51,3 +53,11 @@ def test_no_two_machines_are_alike() -> None:
 def test_nothing_follows_the_end_of_the_archive() -> None:
     packed = as_tar([File("/etc/hostname", "bonnie\n")])
     assert len(packed) == 512 + 512 + 2 * 512  # a header, one block of content, and the two blocks that end it
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_machine_has_the_packages_of_its_own_release(release: str) -> None:
+    vera = NodeSpec("vera", "10.83.17.40", kind="vm", release=release)
+    made = plain(vera, (vera,), user_key="", apt_key="", host_key=("", ""))
+    (sources,) = (str(file.content) for file in made.files() if file.path.startswith("/etc/apt/sources.list.d/"))
+    assert f"\nSuites: {release}\n" in sources
