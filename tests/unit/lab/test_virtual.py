@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from click.testing import CliRunner
 
+from pic4ser_lib.cli.lab import lab
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import machines, sitefolder
 from pic4ser_lib.lab.like import like
-from pic4ser_lib.lab.nodes import NEXT_RELEASE, RELEASE
+from pic4ser_lib.lab.nodes import NEXT_RELEASE, RELEASE, RELEASES
 from pic4ser_lib.lab.virtual import FOR_CONTAINERS, virtual
 from pic4ser_lib.site import Site, load
+from pic4ser_lib.site.schema import Release
 
 ROOT = Path(__file__).parents[3]
 LAB = ROOT / "parameters" / "lab"
@@ -45,6 +49,17 @@ def test_all_of_them_or_some_may_be_of_the_next_release() -> None:
     nodes = sitefolder.nodes_of(folder)
     assert {n.name: n.release for n in nodes} == {"bonnie": NEXT_RELEASE, "kitt": RELEASE, "rover": NEXT_RELEASE}
     assert machines.releases(nodes) == (RELEASE, NEXT_RELEASE)
+
+
+def test_a_release_can_be_told_by_command_and_by_file_alike() -> None:
+    (option,) = (each for each in lab.commands["up"].params if each.name == "release")
+    assert tuple(option.type.choices) == get_args(Release) == RELEASES
+
+
+def test_a_release_for_containers_is_refused_before_anything_starts() -> None:
+    said = CliRunner().invoke(lab, ["up", "--release", NEXT_RELEASE])
+    assert said.exit_code == 2
+    assert "--release is for virtual machines" in said.output
 
 
 def test_it_loads_and_has_no_setting_for_a_shared_kernel(tmp_path: Path) -> None:

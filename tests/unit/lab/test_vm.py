@@ -6,13 +6,15 @@ import configparser
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import machines, pins, qemu, stages, vm, vmimage
 from pic4ser_lib.lab.identity import ROUTED, plain
-from pic4ser_lib.lab.nodes import RELEASE, NodeSpec
+from pic4ser_lib.lab.nodes import NEXT_RELEASE, RELEASE, LabNode, NodeSpec
 from pic4ser_lib.lab.podman import Container
 
 KITT = NodeSpec("kitt", "10.83.17.12", kind="vm")
@@ -22,6 +24,13 @@ def _node(folder: Path, spec: NodeSpec = KITT) -> vm.VirtualNode:
     made = plain(spec, (), user_key="", apt_key="", host_key=("", ""), network=vm.network_files(spec.address))
     how = qemu.Accelerator(qemu.EMULATED, "")
     return vm.VirtualNode(spec, Path("/cache/vm-image/1"), folder, "/state", made, how)
+
+
+def _of_release(folder: Path, release: str, *images: str) -> LabNode:
+    made = plain(KITT, (), user_key="", apt_key="", host_key=("", ""), network=vm.network_files(KITT.address))
+    guests = machines.Virtual({each: Path("/cache", each) for each in images}, qemu.Accelerator(qemu.EMULATED, ""))
+    spec = replace(KITT, release=release)
+    return machines.node(spec, folder=folder, lab="/state", plain=made, image="", modules=folder, guests=guests)
 
 
 def _after(words: list[str], flag: str) -> str:
@@ -77,6 +86,16 @@ def test_a_machine_that_is_off_is_known_by_its_folder(tmp_path: Path) -> None:
 
 def test_a_new_identity_alone_makes_no_other_machine(tmp_path: Path) -> None:
     assert _node(tmp_path).config == _node(tmp_path).config
+
+
+def test_a_machine_of_another_release_is_another_machine(tmp_path: Path) -> None:
+    old, new = (_of_release(tmp_path / "kitt", release, RELEASE, NEXT_RELEASE) for release in (RELEASE, NEXT_RELEASE))
+    assert old.config != new.config
+
+
+def test_a_machine_whose_release_has_no_image_is_not_made_of_another(tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="no image"):
+        _of_release(tmp_path / "kitt", NEXT_RELEASE, RELEASE)
 
 
 def test_each_kind_gets_its_network_in_its_own_way() -> None:
