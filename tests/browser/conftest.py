@@ -89,9 +89,10 @@ def page() -> Iterator[Page]:
     with sync_playwright() as player:
         window = player.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         shown = window.new_page(viewport={"width": 1300, "height": 1000})
-        # On a busy machine JupyterLab may not have found the notebook's kernel in time, and asks: a person says yes.
+        # On a busy machine JupyterLab may not have found the notebook's kernel in time, and asks, sometimes twice in a
+        # row: a person says yes, each time.
         asked = shown.locator(".jp-Dialog", has_text="Select Kernel")
-        shown.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click())
+        shown.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click(), no_wait_after=True)
         yield shown
         window.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,3 +27,9 @@ class House:
         made.cells = [new_markdown_cell(f"# {name}"), *(new_code_cell(cell) for cell in (first, *cells))]
         nbformat.write(made, self.path / "notebooks" / f"{name}.ipynb")
         return self.url.replace("/lab?", f"/lab/tree/notebooks/{name}.ipynb?reset&")
+
+    def kernel_waits(self, address: str) -> bool:
+        """Whether the server has a kernel for the notebook at this address that has nothing to do."""
+        with urllib.request.urlopen(self.url.replace("/lab?", "/api/sessions?"), timeout=60) as answer:
+            sessions = json.load(answer)
+        return any(s["path"] in address and s["kernel"]["execution_state"] == "idle" for s in sessions)

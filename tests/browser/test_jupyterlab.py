@@ -34,18 +34,19 @@ def nothing_there(node: Node) -> Iterator[None]:
     on(node, f"rm -rf {FOLDER}")
 
 
-def opened(page: Page, address: str) -> Locator:
-    """JupyterLab with one notebook in it; its code cells."""
+def opened(page: Page, house: House, address: str) -> Locator:
+    """JupyterLab with one notebook in it, whose kernel has started and waits for cells; its code cells."""
     page.goto(address)
     cells = page.locator(".jp-Notebook .jp-CodeCell")
     expect(cells.first).to_be_visible(timeout=LONG)
-    until_idle(page)
-    return cells
-
-
-def until_idle(page: Page) -> None:
-    """The notebook's kernel has started and waits for cells."""
+    # The window shows an idle kernel before there is any: the server knows.
+    for _ in range(LONG // 500):
+        if house.kernel_waits(address):
+            break
+        page.wait_for_timeout(500)
+        expect(cells.first).to_be_visible(timeout=LONG)
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first).to_be_visible(timeout=LONG)
+    return cells
 
 
 def menu(page: Page, name: str, entry: str) -> None:
@@ -71,7 +72,7 @@ def look(page: Page, tmp_path: Path) -> None:
 
 
 def test_all_cells_run_and_show_their_outcome_as_tables(page: Page, house: House, tmp_path: Path) -> None:
-    cells = opened(page, house.notebook("runs", 'nodes.run(Written("a"))', "nodes.verify()"))
+    cells = opened(page, house, house.notebook("runs", 'nodes.run(Written("a"))', "nodes.verify()"))
     run_all(page)
     expect(cells.nth(0).locator(".jp-OutputArea")).to_contain_text("One machine, mode apply", timeout=LONG)
     expect(cells.nth(1).locator("table")).to_contain_text("changed", timeout=LONG)
@@ -80,7 +81,7 @@ def test_all_cells_run_and_show_their_outcome_as_tables(page: Page, house: House
 
 
 def test_a_long_cell_says_what_it_does_while_it_does_it(page: Page, house: House, tmp_path: Path) -> None:
-    cells = opened(page, house.notebook("long", 'nodes.run(Written("b", seconds=9))'))
+    cells = opened(page, house, house.notebook("long", 'nodes.run(Written("b", seconds=9))'))
     run_all(page)
     said = cells.nth(1).locator(".jp-OutputArea")
     expect(said).to_contain_text("show.written: run: sleep 9", timeout=LONG)
@@ -93,7 +94,7 @@ def test_a_long_cell_says_what_it_does_while_it_does_it(page: Page, house: House
 def test_an_interrupted_cell_says_so_and_goes_on_when_run_again(
     page: Page, house: House, node: Node, tmp_path: Path
 ) -> None:
-    cells = opened(page, house.notebook("stop", 'nodes.run(Written("c", seconds=20))'))
+    cells = opened(page, house, house.notebook("stop", 'nodes.run(Written("c", seconds=20))'))
     run_all(page)
     said = cells.nth(1).locator(".jp-OutputArea")
     expect(said).to_contain_text("sleep 20", timeout=LONG)
@@ -107,7 +108,7 @@ def test_an_interrupted_cell_says_so_and_goes_on_when_run_again(
 
 
 def test_a_failure_is_a_sentence_with_what_to_do(page: Page, house: House, tmp_path: Path) -> None:
-    cells = opened(page, house.notebook("fails", "nodes.run(Forbidden())"))
+    cells = opened(page, house, house.notebook("fails", "nodes.run(Forbidden())"))
     run_all(page)
     said = cells.nth(1).locator(".jp-OutputArea")
     expect(said).to_contain_text("Drain it there first.", timeout=LONG)
@@ -120,7 +121,7 @@ def test_a_failure_is_a_sentence_with_what_to_do(page: Page, house: House, tmp_p
 def test_a_site_that_wants_it_is_asked_before_it_is_changed(
     page: Page, house: House, node: Node, tmp_path: Path, answer: str, there: str
 ) -> None:
-    cells = opened(page, house.notebook(f"asks-{answer}", 'nodes.run(Written("d"))', site="parameters/asking"))
+    cells = opened(page, house, house.notebook(f"asks-{answer}", 'nodes.run(Written("d"))', site="parameters/asking"))
     run_all(page)
     question = cells.nth(1).locator(".jp-Stdin-input")
     expect(question).to_be_visible(timeout=LONG)
