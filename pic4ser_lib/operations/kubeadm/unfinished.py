@@ -16,8 +16,12 @@ NOTE = f"{_FOLDER}/kubeadm-began"
 _BEGIN = f"mkdir -p {_FOLDER} && date -u +%FT%TZ >{NOTE} && sync {NOTE} {_FOLDER}"
 # kubeadm, the kubelet and containerd sync nothing of what they write: what a power cut leaves of it are empty files.
 _END = f"sync -f /etc/kubernetes /var/lib && rm -f {NOTE} && sync {_FOLDER}"
-# Without a readable manifest of etcd, which a power cut may have left empty, kubeadm forgets its data.
-_RESET = f"kubeadm reset -f --cri-socket {CRI_SOCKET} && rm -rf /var/lib/etcd/member"
+# Without a readable manifest of etcd, which a power cut may have left empty, kubeadm forgets its data. containerd takes
+# an image for whole whose files a power cut has left empty, so images are fetched anew.
+_RESET = (
+    f"kubeadm reset -f --cri-socket {CRI_SOCKET} && rm -rf /var/lib/etcd/member && "
+    "ctr -n k8s.io images ls -q | xargs -r ctr -n k8s.io images rm --sync"
+)
 
 # kubeadm's reset empties etcd's folder also when it could not take the member out, and of two members one that has
 # lost its data stops both for good: so the member goes first, and nothing else if it does not go.
