@@ -162,7 +162,8 @@ class _Start:
         name, prepared = self.machine.spec.name, self.machine.prepared(self.seen)
         if self.seen is not None and prepared and self.seen.config != self.machine.config:
             remedy = "pic4ser lab down, then this again: nodes start anew."
-            raise LabError(what=f"start {name}", seen="this node was made from older pins", remedy=remedy)
+            seen = "this node was made from older pins, or of another release of Debian"
+            raise LabError(what=f"start {name}", seen=seen, remedy=remedy)
         if self.machine.spec.kind == VIRTUAL:
             self.bridged.wait()  # podman makes the bridge for its first container, the mirror
         if self.seen is not None and prepared and self.seen.alive:

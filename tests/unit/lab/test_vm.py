@@ -6,16 +6,18 @@ import configparser
 import json
 import re
 import subprocess
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import machines, pins, qemu, stages, vm, vmimage
+from pic4ser_lib.lab import boot, machines, pins, qemu, stages, vm, vmimage
 from pic4ser_lib.lab.identity import ROUTED, plain
 from pic4ser_lib.lab.nodes import NEXT_RELEASE, RELEASE, LabNode, NodeSpec
 from pic4ser_lib.lab.podman import Container
+from pic4ser_lib.progress import Progress
 
 KITT = NodeSpec("kitt", "10.83.17.12", kind="vm")
 
@@ -91,6 +93,10 @@ def test_a_new_identity_alone_makes_no_other_machine(tmp_path: Path) -> None:
 def test_a_machine_of_another_release_is_another_machine(tmp_path: Path) -> None:
     old, new = (_of_release(tmp_path / "kitt", release, RELEASE, NEXT_RELEASE) for release in (RELEASE, NEXT_RELEASE))
     assert old.config != new.config
+    made = vm.Guest("pic4ser-kitt", "/state", old.config)
+    start = boot._Start(new, made, Progress(), threading.Event(), threading.Event())
+    with pytest.raises(LabError, match=r"another release of Debian.*pic4ser lab down"):
+        start()
 
 
 def test_a_machine_whose_release_has_no_image_is_not_made_of_another(tmp_path: Path) -> None:
