@@ -14,14 +14,16 @@ if TYPE_CHECKING:
 
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PKI = "/etc/kubernetes/pki/etcd"
+ETCDCTL = (
+    "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s -n kube-system exec etcd-NODE -- etcdctl "
+    f"--endpoints=https://127.0.0.1:2379 --cacert={_PKI}/ca.crt --cert={_PKI}/healthcheck-client.crt "
+    f"--key={_PKI}/healthcheck-client.key"
+)
+"""etcdctl in etcd's pod on the control plane NODE, where that has an admin.conf."""
 # Right after a join etcd may be silent for some seconds: a new member catches up, or a leader is elected.
 _MEMBERS = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-members() {{
-  kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s -n kube-system exec etcd-NODE -- etcdctl \\
-    --endpoints=https://127.0.0.1:2379 --cacert={_PKI}/ca.crt --cert={_PKI}/healthcheck-client.crt \\
-    --key={_PKI}/healthcheck-client.key member list -w json
-}}
+members() {{ {ETCDCTL} member list -w json; }}
 members 2>/dev/null || {{ sleep 3; members 2>/dev/null; }} || {{ sleep 6; members; }}
 """
 

@@ -125,12 +125,20 @@ class Joined(Step):
             remedy = "Two machines must not share a name: look which one answers to it, or delete the Node object."
             raise self._refused(f"another machine that is Ready under the name {self.node}", remedy)
         joins = self._joins(seen)
-        return joins if seen.here.began or isinstance(joins, Later) else [unfinished.begin(), *joins]
+        if isinstance(joins, Later):
+            return joins
+        return [*self._forgotten(seen), *joins] if seen.here.began else [unfinished.begin(), *joins]
 
     def _anew(self, seen: Joining) -> Decision:
-        """What our own kubeadm left half made goes first, its member of etcd included."""
+        """What our own kubeadm left half made goes first, its member of etcd before all else."""
         joins = self._joins(seen)
-        return joins if isinstance(joins, Later) else [unfinished.clear(), *joins]
+        if isinstance(joins, Later):
+            return joins
+        member = [unfinished.no_member(self.address, first=self.first)] if self.role == "control-plane" else []
+        return [*member, unfinished.clear(), *self._forgotten(seen), *joins]
+
+    def _forgotten(self, seen: Joining) -> list[Run]:
+        return [unfinished.no_node(self.node, first=self.first)] if seen.registered else []
 
     def _joins(self, seen: Joining) -> list[Action] | Later:
         if seen.here.kubeadm != f"v{self.version}":
