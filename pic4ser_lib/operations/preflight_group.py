@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pic4ser_lib.operations.look import Finding, Look, values
@@ -12,7 +12,7 @@ from pic4ser_lib.steps import Shell
 NODES_AGREE_WITHIN = 2.0
 """Seconds between any two nodes: certificates and etcd's leases live by the clock."""
 OPERATOR_AGREES_WITHIN = 5.0
-"""Seconds; more, because the way to a node is part of what is measured."""
+"""Seconds; more, because nothing that runs on the nodes lives by the operator's clock."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +90,28 @@ def identity_problems(answers: Mapping[str, Identity]) -> list[Finding]:
 
 
 @dataclass(frozen=True)
-class Clocks:
-    """Seconds by which each node's clock is ahead of the operator's, including the way to it."""
+class Ahead:
+    """Seconds by which a node's clock is ahead of the operator's: at least and at most, since asking it took time."""
 
-    ahead: tuple[tuple[str, float], ...]
+    node: str
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.least:+.1f} to {self.most:+.1f} s"
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """How far each node's clock is ahead of the operator's."""
+
+    ahead: tuple[Ahead, ...]
 
     @property
     def spread(self) -> float:
-        """Seconds between the fastest and the slowest node."""
-        values = [seconds for _, seconds in self.ahead]
-        return max(values) - min(values) if values else 0.0
+        """Seconds that the fastest and the slowest node are certainly apart, however long the ways to them took."""
+        apart = max((a.least for a in self.ahead), default=0.0) - min((a.most for a in self.ahead), default=0.0)
+        return max(apart, 0.0)
 
     def __str__(self) -> str:
         return f"{self.spread:.1f} s between the nodes"
@@ -107,29 +119,35 @@ class Clocks:
 
 @dataclass(frozen=True)
 class ClockAgrees(Look):
-    """The nodes' clocks agree with each other and with the operator's."""
+    """The nodes' clocks agree with each other and with the operator's.
+
+    `now` is the operator's clock. An answer lies between the moment of asking and that of reading it, which is seconds
+    later where a node is slow; only what no such delay explains is found wrong.
+    """
 
     nodes: tuple[str, ...]
+    now: Callable[[], float] = time.time
     name = "preflight.clock_agrees"
     wanted = "the nodes' clocks agree"
 
     def probe(self) -> tuple[Shell, ...]:
         """Each node's clock, beside the operator's at the moment of asking."""
-        return tuple(Shell(f"echo operator: {time.time():.3f}; echo node: $EPOCHREALTIME", on=n) for n in self.nodes)
+        return tuple(Shell(f"echo operator: {self.now():.3f}; echo node: $EPOCHREALTIME", on=n) for n in self.nodes)
 
     def parse(self, raw: tuple[str, ...]) -> Clocks:
         """The difference, by node."""
-        return Clocks(tuple((node, _ahead(answer)) for node, answer in zip(self.nodes, raw, strict=True)))
+        read = self.now()
+        return Clocks(tuple(_ahead(node, answer, read) for node, answer in zip(self.nodes, raw, strict=True)))
 
     def findings(self, seen: Clocks) -> list[Finding]:
         """Nodes apart from each other; if they agree, all of them apart from the operator."""
         sync = "timedatectl set-ntp true (or look at chronyc tracking); certificates made now would not be valid yet."
         if seen.spread > NODES_AGREE_WITHIN:
-            each = ", ".join(f"{node} {seconds:+.1f} s" for node, seconds in seen.ahead)
+            each = ", ".join(map(str, seen.ahead))
             return [
                 Finding(f"clocks {seen.spread:.1f} s apart ({each}, against this machine)", f"On the nodes: {sync}")
             ]
-        off = [f"{node} {seconds:+.1f} s" for node, seconds in seen.ahead if abs(seconds) > OPERATOR_AGREES_WITHIN]
+        off = [str(a) for a in seen.ahead if a.least > OPERATOR_AGREES_WITHIN or a.most < -OPERATOR_AGREES_WITHIN]
         return (
             [Finding(f"the nodes agree, but not with this machine: {', '.join(off)}", f"Here or there: {sync}")]
             if off
@@ -152,6 +170,7 @@ def _identity(raw: str) -> Identity:
     return Identity(v.get("hostname", ""), v.get("machine-id", ""), v.get("uuid", ""))
 
 
-def _ahead(raw: str) -> float:
+def _ahead(node: str, raw: str, read: float) -> Ahead:
     v = values(raw)
-    return float(v["node"].replace(",", ".")) - float(v["operator"])
+    told, asked = float(v["node"].replace(",", ".")), float(v["operator"])
+    return Ahead(node, least=told - read, most=told - asked)
