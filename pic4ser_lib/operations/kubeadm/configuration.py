@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 API = "kubeadm.k8s.io/v1beta4"
 CRI_SOCKET = "unix:///run/containerd/containerd.sock"
 _TOKEN, _KEY = "JOIN_TOKEN", "CERTIFICATE_KEY"
+# kubeadm's own, in seconds (its API reference, v1beta4, Timeouts). A slow machine's API server answers, but later.
+_TIMEOUTS = {
+    "controlPlaneComponentHealthCheck": 240, "kubeletHealthCheck": 240, "kubernetesAPICall": 60,
+    "etcdAPICall": 120, "tlsBootstrap": 300, "discovery": 300,
+}  # fmt: skip
 
 
 def for_init(site: Site) -> str:
@@ -26,6 +31,7 @@ def for_init(site: Site) -> str:
         "kind": "InitConfiguration",
         "localAPIEndpoint": _local(site, site.first),
         "nodeRegistration": _registration(site, site.first),
+        **_timeouts(site),
     }
     cluster = {
         "apiVersion": API,
@@ -49,6 +55,7 @@ def for_join(site: Site, node: Node, ca_hash: str, *, token: Secret, certificate
         "kind": "JoinConfiguration",
         "discovery": {"bootstrapToken": discovery},
         "nodeRegistration": _registration(site, node),
+        **_timeouts(site),
     }
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(site, node), "certificateKey": _KEY}
@@ -83,6 +90,13 @@ def _registration(site: Site, node: Node) -> dict[str, Any]:
     if site.kubeadm.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(site.kubeadm.ignore_preflight_errors)
     return registration
+
+
+def _timeouts(site: Site) -> dict[str, Any]:
+    """As many times kubeadm's own as the site's patience says; nothing where it asks for none."""
+    if site.patience == 1:
+        return {}
+    return {"timeouts": {name: f"{seconds * site.patience}s" for name, seconds in _TIMEOUTS.items()}}
 
 
 def _dumped(*documents: dict[str, Any]) -> str:
