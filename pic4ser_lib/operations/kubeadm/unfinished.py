@@ -45,7 +45,7 @@ def end() -> Run:
 
 def to_its_end(command: str) -> str:
     """`command`, which runs kubeadm, and the same after it; also when nobody is there any more to ask for that."""
-    return f"{command} &&\n{_END}"
+    return f"{command} && {_END}"
 
 
 def clear() -> Run:
