@@ -1,5 +1,5 @@
 # Everything runs from here: on a fresh Debian or Ubuntu machine, as root or with sudo.
-.PHONY: rehearse test soak check notebooks outputs docs bench clean system qemu
+.PHONY: rehearse test soak check static notebooks outputs docs bench clean system qemu
 .DEFAULT_GOAL := check
 SHELL := /bin/bash
 
@@ -34,17 +34,21 @@ endif
 
 # A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
 # end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
-# Folders whose tests do not touch the same machines run side by side.
+# Folders whose tests do not touch the same machines run side by side; tests/telemetry wants the Prometheus built by then.
 BESIDE := $(MAKE) --no-print-directory -j2 --output-sync=target
-test: check system qemu  ## everything, with its set-up
-	$(BIN)/python -m pytest tests/installed
+test: static system qemu  ## everything, with its set-up
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
+	$(BESIDE) test-lab test-without-lab; \
 	$(BESIDE) test-browser test-hosts test-batch; \
-	$(TEST) tests/rehearsal/lab; \
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end; \
-	$(BESIDE) test-one-machine test-docs test-telemetry; \
+	$(BESIDE) test-one-machine test-telemetry; \
 	$(TEST) tests/programs
 
+test-lab:
+	$(TEST) tests/rehearsal/lab
+test-without-lab:
+	$(BIN)/python -m pytest -q -n auto tests/unit
+	$(BIN)/python -m pytest tests/installed tests/docs
 test-one-machine:
 	$(TEST) tests/vm/test_one_machine.py
 test-%:
@@ -58,11 +62,13 @@ soak: $(VENV)/.ready system qemu  ## what takes too long for every change
 	$(SUDO) PIC4SER_CUTS=5 $(BIN)/python -m pytest tests/vm
 	$(SUDO) PIC4SER_RELEASE=trixie $(BIN)/python -m pytest tests/vm/test_one_machine.py tests/vm/test_three_machines.py
 
-check: $(VENV)/.ready  ## format, types, import contracts, unit tests: under a minute
+check: static  ## format, types, import contracts, unit tests: under a minute
+	$(BIN)/python -m pytest -q -n auto tests/unit
+
+static: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -n auto tests/unit
 
 notebooks: $(VENV)/.ready system  ## JupyterLab on the runbook, with the lab up
 	$(LAB) up

@@ -26,7 +26,7 @@ from pic4ser_lib.steps import Proof, Step
 NAMESPACE, RELEASE = "pic4ser-failures", "failing"
 KUBECTL = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf"
 HELM = "sudo KUBECONFIG=/etc/kubernetes/admin.conf /usr/local/bin/helm"
-SOON = 12.0  # what the tests wait for something that will not come
+SOON = 8.0  # what the tests wait for something that will not come
 # A chart of two dozen objects with nothing that is the cluster's: no monitor, and pods wherever nobody cares.
 QUIET = {"serviceMonitor": {"enabled": False}, "tolerations": [], "nodeSelector": {"kubernetes.io/hostname": "rover"}}
 
