@@ -16,10 +16,7 @@ PIC4SER = load(Path(__file__).parents[3] / "parameters" / "pic4ser")
 
 def _asked(site: Site) -> list[dict[str, str]]:
     """The timeouts for kubeadm's init and for each node's join."""
-    joins = [
-        configuration.for_join(site, node, "0" * 64, token=SECRET, certificate_key=SECRET)
-        for node in site.nodes
-    ]
+    joins = [configuration.for_join(site, node, "0" * 64, token=SECRET, certificate_key=SECRET) for node in site.nodes]
     join_texts = ["".join(part if isinstance(part, str) else "secret" for part in join) for join in joins]
     texts = [configuration.for_init(site), *join_texts]
     return [next(yaml.safe_load_all(text)).get("timeouts", {}) for text in texts]
