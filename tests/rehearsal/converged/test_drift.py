@@ -1,8 +1,8 @@
 """nbval in mode verify against a cluster that was changed behind the notebooks' back: each change must be noticed.
 
 The changes are made from outside the library, by ssh and kubectl on the nodes, all of them at once; then each notebook
-has to notice its own. In the end the same `pic4ser run` as ever puts everything right again. That nbval finds nothing
-while nothing is changed, `make test` has seen just before.
+has to notice its own. In the end the notebooks themselves put everything right again, in their order. That nbval finds
+nothing while nothing is changed, `make test` has seen just before.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
-from cluster_outside import ROOT, pic4ser
 from lab_outside import on
 
+ROOT = Path(__file__).parents[3]
 KUBECTL = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf"
 AT_ONCE = 3
 
@@ -102,12 +103,13 @@ class Checked:
     said: str
 
 
-def nbval(notebook: str) -> Checked:
-    """A committed notebook against the cluster as it is now."""
+def nbval(notebooks: Sequence[str], mode: str) -> Checked:
+    """The committed notebooks against the cluster as it is now."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", f"notebooks/{notebook}.ipynb"],
+        [*command, *(f"notebooks/{name}.ipynb" for name in notebooks)],
         cwd=ROOT,
-        env={**os.environ, "PIC4SER_MODE": "verify"},
+        env={**os.environ, "PIC4SER_MODE": mode},
         capture_output=True,
         text=True,
         timeout=900,
@@ -115,11 +117,11 @@ def nbval(notebook: str) -> Checked:
     return Checked(done.returncode, done.stdout)
 
 
-def by_notebook() -> dict[str, Checked]:
+def by_notebook(mode: str) -> dict[str, Checked]:
     """Each notebook of which something has changed, some side by side."""
     names = sorted({drift.notebook for drift in DRIFTS})
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(names, pool.map(nbval, names), strict=True))
+        return dict(zip(names, pool.map(lambda name: nbval([name], mode), names), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +129,9 @@ def noticed(may_boot: None) -> Iterator[dict[str, Checked]]:
     """What nbval says of each notebook once all the changes are made; in the end the cluster is right again."""
     for drift in DRIFTS:
         on(drift.node, drift.command)
-    yield by_notebook()
-    mended = pic4ser("run", "parameters/lab")
-    assert mended.returncode == 0, f"the notebooks did not mend it:\n{mended.stdout[-3000:]}"
+    yield by_notebook("verify")
+    mended = nbval(sorted({drift.notebook for drift in DRIFTS}), "apply")
+    assert mended.code == 0, f"the notebooks did not mend it:\n{mended.said[-3000:]}"
 
 
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.what.replace(" ", "_"))
