@@ -62,7 +62,7 @@ soak: $(VENV)/.ready system qemu  ## what takes too long for every change
 	$(SUDO) PIC4SER_CUTS=5 $(BIN)/python -m pytest tests/vm
 	$(SUDO) PIC4SER_RELEASE=trixie $(BIN)/python -m pytest tests/vm/test_one_machine.py tests/vm/test_three_machines.py
 
-check: static  ## format, types, import contracts, unit tests: under a minute
+check: static  ## format, types, import contracts, unit tests: about a minute
 	$(BIN)/python -m pytest -q -n auto tests/unit
 
 static: $(VENV)/.ready

@@ -23,7 +23,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
-_EMULATED_PATIENCE = 10  # as many machines share a core as run on it: three emulated ones on two cores
+_EMULATED_PATIENCE = 10  # an emulated machine is about ten times slower, and shares its cores with the others
 STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 
 

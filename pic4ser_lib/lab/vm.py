@@ -30,8 +30,7 @@ _STOP_SECONDS = 90.0
 _BOOT_SECONDS = 300.0
 _COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
 # QEMU keeps translated code by its address: where each program starts at another one, everything is translated anew,
-# and starting a program takes four times as long. Retpolines and the HPET are slow there too, and protect or tell
-# nothing better.
+# and starting a program takes four times as long. Retpolines guard nothing there, and the HPET is a slow clock.
 _WHEN_EMULATED = " norandmaps mitigations=off tsc=reliable"
 
 

@@ -238,7 +238,10 @@ class _Settings(_Model):
     monitoring: Monitoring = Field(default_factory=Monitoring, description="what notebook 08 keeps")
     confirm: bool = Field(default=True, description="show the plan and ask before a run changes anything")
     patience: int = Field(
-        default=1, ge=1, le=100, description="how many times longer than usual a wait may take; for slow machines"
+        default=1,
+        ge=1,
+        le=100,
+        description="how many times longer than usual a wait may take, kubeadm's own too; for slow machines",
     )
     stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
     valid_on: str = Field(

@@ -45,6 +45,8 @@ def opened(page: Page, house: House, address: str) -> Locator:
             break
         page.wait_for_timeout(500)
         expect(cells.first).to_be_visible(timeout=LONG)
+    else:
+        pytest.fail("the notebook's kernel did not start")
     expect(page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").first).to_be_visible(timeout=LONG)
     return cells
 

@@ -86,6 +86,14 @@ def test_a_machine_that_is_off_is_known_by_its_folder(tmp_path: Path) -> None:
     assert not found["pic4ser-kitt"].alive
 
 
+@pytest.mark.parametrize(("words", "same_addresses"), [(qemu.EMULATED, True), (qemu.KVM, False)])
+def test_only_an_emulated_machine_gives_up_random_addresses(
+    tmp_path: Path, words: tuple[str, ...], same_addresses: bool
+) -> None:
+    made = replace(_node(tmp_path), accelerator=qemu.Accelerator(words, ""))
+    assert ("norandmaps" in _after(made.command(uuid=""), "-append").split()) is same_addresses
+
+
 def test_a_new_identity_alone_makes_no_other_machine(tmp_path: Path) -> None:
     assert _node(tmp_path).config == _node(tmp_path).config
 
