@@ -126,14 +126,12 @@ def shell(node: str, command: tuple[str, ...]) -> int:
 
 
 def lab_runs(site: Path) -> None:
-    """Raises LabError if the site is the lab's and the lab is down: then nobody is connected to, nothing waits."""
+    """Raises LabError if a machine of the lab's that this site names is off: nobody is connected to, nothing waits."""
     from pic4ser_lib.errors import LabError
     from pic4ser_lib.lab import rehearsal
 
-    now = rehearsal.status()
-    if str(site) in now.sites and not now.up:
-        missing = ", ".join(member.name for member in (*now.nodes, now.mirror) if member.state != "running")
-        raise LabError(what="use it", seen=f"not running: {missing or 'its network'}", remedy="Run: pic4ser lab up")
+    if off := rehearsal.missing(site):
+        raise LabError(what="use it", seen=f"not running: {', '.join(off)}", remedy=f"Run: pic4ser lab up {site}")
 
 
 def lab_ready(site: Site) -> Callable[[str], str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,14 +28,24 @@ STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 
 
 def boot(
-    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: Mapping[str, Machine], progress: Progress
+    home: Path,
+    nodes: Sequence[NodeSpec],
+    made: Artifacts,
+    seen: Mapping[str, Machine],
+    progress: Progress,
+    *,
+    every: Sequence[NodeSpec],
 ) -> None:
-    """All machines at once; what runs already is left alone. Raises LabError or DeadlinePassed."""
+    """All machines at once; what runs already is left alone. Raises LabError or DeadlinePassed.
+
+    `every` are the nodes of all sites that this lab plays, these among them.
+    """
     from pic4ser_lib.lab import cache
 
     before = hoststate.save_once(home / "hoststate.json")
     network.ensure()
     serves = mirror.of(made, cache.root(), home)
+    _know(home, every)
     wanted = _wanted(home, nodes, made, _guests(nodes, made, seen, progress))
     stopping, bridged = threading.Event(), threading.Event()
     with ThreadPoolExecutor(max_workers=8) as pool, _told_when_it_ends_early(stopping):
@@ -56,17 +66,20 @@ def boot(
 
 def complete(home: Path, made: Artifacts) -> None:
     """Every site that this lab plays has what differs by machine; the sums of archives that are not made yet lack."""
-    started = state.running(home)
-    for site in started.sites if started else ():
+    started, emulated = state.running(home), machines.emulated()
+    for site in map(Path, started.sites if started else ()):
+        if not (site / "cluster.yaml").is_file():
+            continue  # its folder was deleted since
+        slow = emulated and machines.virtual(sitefolder.nodes_of(site))
         sitefolder.write_local(
-            Path(site),
+            site,
             key=home / "id_ed25519",
             known_hosts=home / "known_hosts",
             fingerprint=made.apt_fingerprint,
             interface=network.bridge(),
             archives=made.sums,
             online=started.online if started else False,
-            patience=_EMULATED_PATIENCE if machines.emulated() else 1,
+            patience=_EMULATED_PATIENCE if slow else 1,
         )
 
 
@@ -110,14 +123,21 @@ def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:
     return asked
 
 
+def _know(home: Path, nodes: Iterable[NodeSpec]) -> None:
+    keys = sorted((node.address, _host_key(home, node)[1]) for node in nodes)
+    known = state.known_hosts(keys)
+    if not (home / "known_hosts").exists() or (home / "known_hosts").read_text() != known:
+        state.write(home / "known_hosts", known, mode=0o644)
+
+
+def _host_key(home: Path, node: NodeSpec) -> tuple[str, str]:
+    return state.key(home / "nodes" / f"{node.name}.key", comment=node.name)
+
+
 def _wanted(home: Path, nodes: Sequence[NodeSpec], made: Artifacts, guests: machines.Virtual | None) -> list[LabNode]:
     from pic4ser_lib.lab import cache, rootfs
 
     _, user_key = state.key(home / "id_ed25519", comment="pic4ser-lab")
-    own = {node: state.key(home / "nodes" / f"{node.name}.key", comment=node.name) for node in nodes}
-    known = state.known_hosts([(node.address, public) for node, (_, public) in own.items()])
-    if not (home / "known_hosts").exists() or (home / "known_hosts").read_text() != known:
-        state.write(home / "known_hosts", known, mode=0o644)
     release = Path("/lib/modules", os.uname().release)
     modules = rootfs.modules_folder(cache.root()) or release
     return [
@@ -131,7 +151,7 @@ def _wanted(home: Path, nodes: Sequence[NodeSpec], made: Artifacts, guests: mach
                 nodes,
                 user_key=user_key,
                 apt_key=made.apt_key.read_text(),
-                host_key=own[node],
+                host_key=_host_key(home, node),
                 more=_hardware(node, made.stand_ins),
                 network=machines.network_of(node),
             ),

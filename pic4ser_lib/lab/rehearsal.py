@@ -25,7 +25,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
-__all__ = ["Member", "Status", "down", "like", "shell", "status", "up", "wait"]
+__all__ = ["Member", "Status", "down", "joined", "like", "missing", "shell", "status", "up", "wait"]
 Tell = Callable[[str], None]
 
 
@@ -62,6 +62,7 @@ def up(
 ) -> Status:
     """Every node of the site boots as a plain machine, or runs on as it is; the site's folder is completed.
 
+    A lab that runs already is joined, as long as its nodes are others, or the very same: see `joined`.
     What the notebooks from 05 on need is built and served by a process of its own: see `wait`. `charts` is a folder of
     upstream charts, served in place of the stand-ins. `online`: upstream's charts and images are fetched first, here on
     the host, since nodes never have a way out. Only when asked: an offline rehearsal is the same everywhere.
@@ -74,16 +75,17 @@ def up(
     capacity.require(capacity.seen(home, guests=bool(guests)), new_nodes=0)
     with state.locked("lab up"), Progress(write=tell) as progress:
         seen = machines.seen(home)
-        since = _one_lab(home, nodes, seen)
+        since = _one_lab(home, seen)
+        every = joined(since, nodes)
         _same_origin(since, online=online)
         new = [node for node in nodes if node.container not in seen or not seen[node.container].alive]
         new_guests = len(machines.virtual(new))
         capacity.require(capacity.seen(home), new_nodes=len(new) - new_guests, new_guests=new_guests)
         charts = _fetched(home, progress) if online else charts
-        made = _built(progress, online=online, guests=machines.releases(nodes))
+        made = _built(progress, online=online, guests=machines.releases(every))
         sites = tuple(sorted({*(since.sites if since else ()), str(folder)}))
-        state.keep(home, state.Running(sites, since.since if since else state.now(), nodes, online))
-        boot.boot(home, nodes, made, seen, progress)
+        state.keep(home, state.Running(sites, since.since if since else state.now(), every, online))
+        boot.boot(home, nodes, made, seen, progress, every=every)
         boot.complete(home, made)
         builder.ensure(home, charts=charts, online=online)
     return status()
@@ -126,6 +128,16 @@ def status() -> Status:
     )
 
 
+def missing(site: Path) -> tuple[str, ...]:
+    """What of this site's machines and the lab's own does not run now; () for a site that no lab was told of."""
+    now = status()
+    if str(site) not in now.sites:
+        return ()
+    names = {now.mirror.name, *(node.name for node in sitefolder.nodes_of(site))}
+    off = [each.name for each in (*now.nodes, now.mirror) if each.name in names and each.state != "running"]
+    return tuple(off) if now.network else (*off, "its network")
+
+
 def wait(notebook: str, *, tell: Tell) -> None:
     """Returns when the mirror serves what this notebook needs. Raises LabError when that cannot be built."""
     builder.wait(_home_of(machines.seen(state.folder())), stages.needed_by(notebook), tell=tell)
@@ -145,17 +157,31 @@ def shell(node: str, command: Sequence[str] = ()) -> None:
     os.execvp("ssh", ["ssh", *state.ssh_options(home), f"{USER}@{here[node].address}", *command])
 
 
-def _one_lab(home: Path, nodes: Sequence[NodeSpec], seen: dict[str, Machine]) -> state.Running | None:
+def joined(running: state.Running | None, asked: Sequence[NodeSpec]) -> tuple[NodeSpec, ...]:
+    """The nodes of the lab that runs, and those that a site adds to it; its own alone if none runs.
+
+    Raises LabError when one of them has the name or the address of a node that runs, and is not that node.
+    """
+    if running is None:
+        return tuple(asked)
+    for node in asked:
+        for other in running.nodes:
+            if node != other and (node.name == other.name or node.address == other.address):
+                raise _another_lab(running, f"; {node.name} ({node.address}) would be in the place of {other.name}")
+    return (*running.nodes, *(node for node in asked if node not in running.nodes))
+
+
+def _one_lab(home: Path, seen: dict[str, Machine]) -> state.Running | None:
     if foreign := {c.lab for c in seen.values()} - {str(home)}:
-        started = state.running(Path(foreign.pop()))
-    else:
-        started = state.running(home) if seen else None
-        if started is None or set(started.nodes) == set(nodes):
-            return started
+        raise _another_lab(state.running(Path(foreign.pop())))
+    return state.running(home) if seen else None
+
+
+def _another_lab(started: state.Running | None, why: str = "") -> LabError:
     names = ", ".join(node.name for node in started.nodes) if started else "unknown nodes"
-    raise LabError(
+    return LabError(
         what="lab up",
-        seen=f"another lab runs on this machine ({names}) since {started.since if started else 'some time'}",
+        seen=f"another lab runs on this machine ({names}) since {started.since if started else 'some time'}{why}",
         remedy="There is one lab per machine: pic4ser lab down, then this again.",
     )
 

@@ -1,7 +1,6 @@
 """JupyterLab in a real browser, on notebooks made for the purpose that work on one real node of the lab.
 
-The node is the lab's worker, as the only machine of a site of its own, so that nobody who works on the lab's cluster
-meanwhile is in the way.
+The node is a spare machine of the lab, so that nobody who works on the lab's cluster meanwhile is in the way.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ from pathlib import Path
 import pytest
 from jupyter_house import House
 from playwright.sync_api import Page, sync_playwright
+from spare_outside import joined
 
-from pic4ser_lib.lab import rehearsal
-from pic4ser_lib.site import Node, load
+from pic4ser_lib.site import Node
 
-ROOT = Path(__file__).parents[2]
 STEPS = (Path(__file__).parent / "steps_on_show.py").read_text()
 SITE = """\
 title: One machine
-control_planes: [rover]
+control_planes: [spare]
 confirm: {confirm}
 endpoint: {{name: k8s-api.test.internal}}
 versions: {{kubernetes: 1.36.3, containerd: 2.4.2, flannel: 0.28.10}}
@@ -42,11 +40,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def node() -> Node:
-    """The lab's worker, running."""
-    if not rehearsal.status().up:
-        rehearsal.up(ROOT / "parameters/lab", tell=lambda line: None)
-    return load(ROOT / "parameters/lab").workers[0]
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """The spare machine, running."""
+    return joined(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +57,7 @@ def house(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hous
         ssh = node.ssh
         text = SITE.format(confirm=confirm, user=ssh.user, key=ssh.key, known_hosts=ssh.known_hosts)
         (place / "cluster.yaml").write_text(text)
-        (place / "nodes" / "rover.yaml").write_text(f"address: {node.address}\n")
+        (place / "nodes" / "spare.yaml").write_text(f"address: {node.address}\n")
     words = ["lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--notebook-dir={path}"]
     with (path / "server.log").open("w") as log:
         server = subprocess.Popen(

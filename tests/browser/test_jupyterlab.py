@@ -127,7 +127,7 @@ def test_a_site_that_wants_it_is_asked_before_it_is_changed(
     run_all(page)
     question = cells.nth(1).locator(".jp-Stdin-input")
     expect(question).to_be_visible(timeout=LONG)
-    expect(cells.nth(1)).to_contain_text("Do this to One machine (rover)?")
+    expect(cells.nth(1)).to_contain_text("Do this to One machine (spare)?")
     expect(cells.nth(1)).to_contain_text("planned")
     assert on(node, f"ls {FOLDER}") == ""
     look(page, tmp_path)

@@ -1,7 +1,7 @@
 """One real node over SSH, and what tests need on it.
 
 The node comes from PIC4SER_TEST_NODE (its address, with _KEY and _KNOWN_HOSTS, and _USER unless it is pic4ser), else it
-is the lab's first node. What the tests make on it (users, small disks, files) is taken away again.
+is a spare machine of the lab. What the tests make on it (users, small disks, files) is taken away again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from node_outside import MADE, PASSWORD, MakeUser, Outside
+from spare_outside import joined
 
 from pic4ser_lib.host import Host
 from pic4ser_lib.ports import SitePort, Ways
@@ -29,8 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def node() -> Node:
-    """The node to test on; without one the test fails and says what to do."""
+def node(tmp_path_factory: pytest.TempPathFactory) -> Node:
+    """The node to test on."""
     address = os.environ.get("PIC4SER_TEST_NODE")
     if address:
         ssh = Ssh(
@@ -39,11 +40,7 @@ def node() -> Node:
             known_hosts=Path(os.environ["PIC4SER_TEST_NODE_KNOWN_HOSTS"]),
         )
         return Node(name="bonnie", address=address, role="control-plane", ssh=ssh)
-    from pic4ser_lib.lab import rehearsal
-
-    if not rehearsal.status().up:
-        pytest.fail("No node to test on: start the lab (pic4ser lab up), or set PIC4SER_TEST_NODE.", pytrace=False)
-    return load(ROOT / "parameters/lab").first
+    return joined(tmp_path_factory.mktemp("site"))
 
 
 @pytest.fixture(scope="session")

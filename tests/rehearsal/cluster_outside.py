@@ -49,8 +49,9 @@ def newest_run() -> Path:
 
 
 def kernels_of_runs() -> list[str]:
-    """The process ids of kernels that a batch run started and that still live."""
-    return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if b"PIC4SER_RUN_DIR=" in _bytes(path)]
+    """The process ids of kernels that a batch run on the lab started and that still live."""
+    ours = f"PIC4SER_RUN_DIR={ROOT / 'runs' / 'lab'}/".encode()
+    return [path.parent.name for path in Path("/proc").glob("[0-9]*/environ") if ours in _bytes(path)]
 
 
 def records(run: Path) -> list[dict[str, Any]]:

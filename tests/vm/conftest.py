@@ -1,4 +1,4 @@
-"""One virtual machine for all tests of this folder: a lab of its own, since there is one lab per machine."""
+"""The virtual machines of these tests: a lab of their own, unless they join the one that another session has."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import machine_outside as machine
 import pytest
+from spare_outside import BESIDE, lab_is_there
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,7 +35,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(may_boot: None, asked: Path) -> Iterator[Path]:
-    """A plain machine, and the folder with which the runbook knows it; at the end the lab is down."""
-    assert machine.down().returncode == 0
+    """A plain machine, and the folder with which the runbook knows it; at the end it is off, or the lab is down."""
+    lab_is_there()
+    assert BESIDE or machine.down().returncode == 0
     yield machine.up(asked)
-    machine.down()
+    if BESIDE:
+        machine.VERA.cut_the_power()
+    else:
+        machine.down()

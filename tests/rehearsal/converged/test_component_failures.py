@@ -23,7 +23,7 @@ from pic4ser_lib.errors import GroupFailed, PicError
 from pic4ser_lib.site import Site
 from pic4ser_lib.steps import Proof, Step
 
-NAMESPACE, RELEASE = "pic4ser-failures", "failing"
+RELEASE = "failing"
 KUBECTL = "sudo kubectl --kubeconfig /etc/kubernetes/admin.conf"
 HELM = "sudo KUBECONFIG=/etc/kubernetes/admin.conf /usr/local/bin/helm"
 SOON = 8.0  # what the tests wait for something that will not come
@@ -48,11 +48,22 @@ def site(nodes: Nodes) -> Site:
     return nodes.site
 
 
+@pytest.fixture(scope="module")
+def namespaces() -> Iterator[list[str]]:
+    """Those that tests have made: they go while the next test is under way, and are gone in the end."""
+    made: list[str] = []
+    yield made
+    if made:
+        kubectl(f"delete namespace {' '.join(made)} --ignore-not-found --wait=true --timeout=120s")
+
+
 @pytest.fixture
-def namespace(nodes: Nodes) -> Iterator[None]:
-    """A namespace for one test, and nothing of it afterwards."""
-    yield
-    kubectl(f"delete namespace {NAMESPACE} --ignore-not-found --wait=true --timeout=120s")
+def namespace(namespaces: list[str]) -> Iterator[str]:
+    """A namespace for one test."""
+    name = f"pic4ser-failures-{len(namespaces)}"
+    namespaces.append(name)
+    yield name
+    kubectl(f"delete namespace {name} --ignore-not-found --wait=false")
 
 
 def told(nodes: Nodes, step: Step) -> str:
@@ -62,55 +73,58 @@ def told(nodes: Nodes, step: Step) -> str:
     return str(raised.value)
 
 
-def release(site: Site, **values: object) -> charts.Released:
+def release(site: Site, namespace: str, **values: object) -> charts.Released:
     """A release of its own, beside the site's."""
-    made = charts.released(site, "dcgm-exporter", namespace=NAMESPACE, release=RELEASE, values=QUIET | values)
+    made = charts.released(site, "dcgm-exporter", namespace=namespace, release=RELEASE, values=QUIET | values)
     return replace(made, settles_within=SOON)
 
 
 # ----------------------------------------------------------------------------------------------- charts
 
 
-def test_a_repository_that_is_down_is_named(nodes: Nodes, site: Site) -> None:
-    away = replace(release(site), repository="http://10.83.17.2:9/charts")
+def test_a_repository_that_is_down_is_named(nodes: Nodes, site: Site, namespace: str) -> None:
+    away = replace(release(site, namespace), repository="http://10.83.17.2:9/charts")
     said = told(nodes, away)
     assert "10.83.17.2:9" in said
     assert "Is http://10.83.17.2:9/charts up" in said
 
 
-def test_a_version_that_does_not_exist_is_refused(nodes: Nodes, site: Site) -> None:
-    said = told(nodes, replace(release(site), version="99.9.9"))
+def test_a_version_that_does_not_exist_is_refused(nodes: Nodes, site: Site, namespace: str) -> None:
+    said = told(nodes, replace(release(site, namespace), version="99.9.9"))
     assert "99.9.9" in said
     assert "helm search repo" in said
 
 
-def test_a_value_that_the_chart_does_not_know_is_refused_with_the_nearest(nodes: Nodes, site: Site) -> None:
-    assert "serviceMonitr (did you mean serviceMonitor?)" in told(nodes, release(site, serviceMonitr={"enabled": True}))
-    assert kubectl(f"get namespace {NAMESPACE} --ignore-not-found") == "", "something was installed before the refusal"
+def test_a_value_that_the_chart_does_not_know_is_refused_with_the_nearest(
+    nodes: Nodes, site: Site, namespace: str
+) -> None:
+    said = told(nodes, release(site, namespace, serviceMonitr={"enabled": True}))
+    assert "serviceMonitr (did you mean serviceMonitor?)" in said
+    assert kubectl(f"get namespace {namespace} --ignore-not-found") == "", "something was installed before the refusal"
 
 
-def test_an_image_that_cannot_be_pulled_is_named(nodes: Nodes, site: Site, namespace: None) -> None:
-    said = told(nodes, release(site, image={"tag": "no-such-tag"}))
+def test_an_image_that_cannot_be_pulled_is_named(nodes: Nodes, site: Site, namespace: str) -> None:
+    said = told(nodes, release(site, namespace, image={"tag": "no-such-tag"}))
     assert "no-such-tag" in said
 
 
-def test_a_release_that_was_interrupted_is_taken_up_again(nodes: Nodes, site: Site, namespace: None) -> None:
-    step = release(site)
+def test_a_release_that_was_interrupted_is_taken_up_again(nodes: Nodes, site: Site, namespace: str) -> None:
+    step = release(site, namespace)
     values = json.dumps({**QUIET, "image": {"tag": "no-such-tag"}})
-    words = f"install {RELEASE} {step.chart} --repo {step.repository} --version {step.version} -n {NAMESPACE}"
+    words = f"install {RELEASE} {step.chart} --repo {step.repository} --version {step.version} -n {namespace}"
     script = f"echo '{values}' | {HELM} {words} --create-namespace --wait --timeout 10m --values -"
     with subprocess.Popen(["podman", "exec", "pic4ser-bonnie", "bash", "-c", script], stdout=subprocess.DEVNULL):
         try:
-            until(lambda: status() == "pending-install", "helm to be in the middle of it")
+            until(lambda: status(namespace) == "pending-install", "helm to be in the middle of it")
         finally:
             on("bonnie", "sudo pkill -KILL -x helm || true")
-    assert status() == "pending-install"
+    assert status(namespace) == "pending-install"
     nodes.cluster.run(replace(step, settles_within=120.0))
-    assert status() == "deployed"
+    assert status(namespace) == "deployed"
 
 
-def status() -> str:
-    said = on("bonnie", f"{HELM} status {RELEASE} -n {NAMESPACE} -o json 2>/dev/null || true")
+def status(namespace: str) -> str:
+    said = on("bonnie", f"{HELM} status {RELEASE} -n {namespace} -o json 2>/dev/null || true")
     return str(json.loads(said)["info"]["status"]) if said else "no release"
 
 
@@ -161,13 +175,13 @@ def unproved(nodes: Nodes, proof: Proof) -> str:
 
 
 @pytest.fixture
-def all_gpus_taken(nodes: Nodes, site: Site, namespace: None) -> str:
+def all_gpus_taken(nodes: Nodes, site: Site, namespace: str) -> str:
     """Every GPU of a node is held by one pod."""
     node = next(node for node in site.nodes if node.gpus)
     pod = nvidia.canary_pod(node.name, site.sources.images["proof"], gpus=node.gpus)
-    kubectl(f"create namespace {NAMESPACE}")
-    on("bonnie", f"cat <<'END' | {KUBECTL} -n {NAMESPACE} apply -f -\n{json.dumps(pod)}\nEND")
-    kubectl(f"-n {NAMESPACE} wait --for=condition=Ready pod/{pod['metadata']['name']} --timeout=90s")
+    kubectl(f"create namespace {namespace}")
+    on("bonnie", f"cat <<'END' | {KUBECTL} -n {namespace} apply -f -\n{json.dumps(pod)}\nEND")
+    kubectl(f"-n {namespace} wait --for=condition=Ready pod/{pod['metadata']['name']} --timeout=90s")
     return node.name
 
 

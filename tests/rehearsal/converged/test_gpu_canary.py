@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from lab_outside import on
 
-from pic4ser_lib.lab.rehearsal import Status
 from pic4ser_lib.operations import nvidia
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +41,7 @@ def _gpus_are_there(may_boot: None) -> None:
 
 
 @pytest.fixture
-def canary(lab: Status) -> Iterator[Callable[..., str]]:
+def canary() -> Iterator[Callable[..., str]]:
     """Starts a canary on the node, and returns its pod's name; the namespace is removed afterwards."""
     kubectl(f"create namespace {NAMESPACE}")
 

@@ -179,6 +179,21 @@ def test_down_after_a_down_that_was_killed(lab: Status, tell: rehearsal.Tell) ->
     assert podman_ids() == {}
 
 
+def test_another_site_joins_the_lab_and_no_site_is_down_for_the_machines_of_another(
+    lab: Status, tmp_path: Path, tell: rehearsal.Tell
+) -> None:
+    before = podman_ids()
+    (tmp_path / "nodes").mkdir()
+    (tmp_path / "cluster.yaml").write_text("control_planes: [hal]\n")
+    (tmp_path / "nodes" / "hal.yaml").write_text("address: 10.83.17.20\n")
+    assert [member.name for member in rehearsal.up(tmp_path, tell=tell).nodes] == ["bonnie", "kitt", "rover", "hal"]
+    assert podman_ids().items() > before.items()
+    said("podman", "kill", "--signal", "KILL", "pic4ser-hal")
+    assert (rehearsal.missing(SITE), rehearsal.missing(tmp_path)) == ((), ("hal",))
+    assert _left_by_down(tell) == []
+    assert not (tmp_path / "local.yaml").exists()
+
+
 def _created_by_runc_alone(container: str, bundle: Path) -> None:
     """What a podman leaves that was killed between runc's work and its own note of it."""
     said("runc", "spec", "--bundle", str(bundle))
