@@ -1,7 +1,7 @@
 # Everything runs from here: on a fresh Debian or Ubuntu machine, as root or with sudo.
 .PHONY: rehearse test soak check static notebooks outputs docs bench clean system qemu
 .DEFAULT_GOAL := check
-SHELL := /bin/bash
+SHELL := /bin/bash -o pipefail
 
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PYTHON ?= python3
@@ -36,10 +36,10 @@ endif
 # end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
 # Installing is mostly waiting: what needs machines of its own and no cluster joins that lab and runs meanwhile, and
 # tests/rehearsal/end waits for it; tests/telemetry wants the Prometheus that the lab has built by then.
-BESIDE := $(MAKE) --no-print-directory -j2 --output-sync=line
+BESIDE := $(MAKE) --no-print-directory -j2
 test: static system qemu  ## everything, with its set-up
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
-	$(BESIDE) test-lab test-without-lab; \
+	$(BESIDE) --output-sync test-lab test-without-lab; \
 	$(LAB) down; \
 	$(BESIDE) test-cluster test-beside; \
 	$(TEST) tests/programs
@@ -52,7 +52,7 @@ test-lab:
 test-cluster:
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end
 test-beside:
-	$(SUDO) PIC4SER_BESIDE=1 $(BIN)/python -m pytest tests/hosts tests/batch tests/browser tests/vm/test_one_machine.py tests/telemetry
+	$(SUDO) PIC4SER_BESIDE=1 $(BIN)/python -m pytest tests/hosts tests/batch tests/browser tests/vm/test_one_machine.py tests/telemetry 2>&1 | sed -u 's/^/beside: /'
 
 # The notebooks on plain machines by nbval; then killed at 20 moments of a run instead of 3; then virtual machines.
 soak: $(VENV)/.ready system qemu  ## what takes too long for every change

@@ -46,7 +46,7 @@ def lab_is_there() -> None:
     if BESIDE and not _held:
         _held.append(os.open(_IN_USE, os.O_RDWR | os.O_CREAT, 0o600))
         fcntl.flock(_held[0], fcntl.LOCK_SH)
-        until(lambda: str(LAB) in rehearsal.status().sites and not rehearsal.missing(LAB), "the lab is up")
+        until(_lab_runs, "the lab is up")
         rehearsal.wait("99", tell=_tell)
 
 
@@ -62,6 +62,11 @@ def until(done: Callable[[], bool], what: str) -> None:
     while not done():
         assert time.monotonic() < end, f"waited {_SECONDS:.0f} s until {what}"
         time.sleep(0.5)
+
+
+def _lab_runs() -> bool:
+    now = rehearsal.status()
+    return str(LAB) in now.sites and bool(now.stages) and not rehearsal.missing(LAB)
 
 
 def _added(site: Path) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -52,10 +52,12 @@ class Started:
     """`pic4ser verify` on a house whose notebook sleeps, once the kernels of all its nodes are in that cell."""
 
     def __init__(self, site: Path, node: str = "*") -> None:
-        self.house = site.parent.parent
+        self.house, self.temporary = site.parent.parent, site.parent.parent / "tmp"
+        self.temporary.mkdir()
         self.process = subprocess.Popen(
             [sys.executable, "-c", "from pic4ser_lib.cli import main; main()", "verify", str(site), "--node", node],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+            env={**os.environ, "TMPDIR": str(self.temporary)},
         )  # fmt: skip
         kernels = 3 if node == "*" else 1
         until(lambda: len(list(self.house.glob("runs/den/*/journal/*.jsonl"))) == kernels, "the kernels to sleep")
@@ -87,13 +89,7 @@ def test_a_closed_terminal_or_a_polite_kill_stops_like_ctrl_c(house: Make) -> No
 def test_no_kernel_outlives_a_killed_batch(house: Make) -> None:
     started = Started(house({"01_setup": notebook(SLEEPS, END)}).path, node="kitt")
     assert len(processes_of(started.house)) == 2, "one process and its kernel"
+    assert list(started.temporary.glob("pic4ser-*/kernel.json")), "what its kernel needs is kept here"
     started.end(signal.SIGKILL)
     until(lambda: not processes_of(started.house), "no process to be left")
-    assert not [folder for folder in Path(tempfile.gettempdir()).glob("pic4ser-*") if _is_recent(folder)]
-
-
-def _is_recent(folder: Path) -> bool:
-    try:
-        return (folder / "kernel.json").exists() and time.time() - folder.stat().st_mtime < DEADLINE
-    except FileNotFoundError:
-        return False
+    assert not list(started.temporary.glob("pic4ser-*/kernel.json"))

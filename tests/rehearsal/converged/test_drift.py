@@ -35,10 +35,11 @@ class Drift:
 
 
 DRIFTS = (
+    # Not ip_forward: without it, pods on that node cannot be reached, and one of them may be Prometheus.
     Drift(
         "a sysctl is switched off",
         "rover",
-        "sudo sysctl -q -w net.ipv4.ip_forward=0",
+        "sudo sysctl -q -w net.bridge.bridge-nf-call-ip6tables=0",
         "01_setup_nodes",
         "kernel.sysctl_set",
     ),
