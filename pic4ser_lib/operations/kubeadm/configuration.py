@@ -19,6 +19,14 @@ _TIMEOUTS = {
     "etcdAPICall": 120, "tlsBootstrap": 300, "discovery": 300,
 }  # fmt: skip
 
+# How long a control plane's own parts wait for each other by default: leases in seconds (kube-controller-manager and
+# kube-scheduler, --leader-elect-*), questions to etcd in seconds (kube-apiserver), etcd's beats in milliseconds. Who
+# waits too shortly on a slow machine starts anew, again and again, and makes it slower still.
+_LEASES = {"leader-elect-lease-duration": 15, "leader-elect-renew-deadline": 10, "leader-elect-retry-period": 2}
+_ETCD_ANSWERS = {"etcd-healthcheck-timeout": 2, "etcd-readycheck-timeout": 2}
+_ETCD_BEATS = {"heartbeat-interval": 100, "election-timeout": 1000}
+_LONGEST_ELECTION = 50_000  # etcd refuses more
+
 
 def for_init(site: Site) -> str:
     """What `kubeadm init` makes on the first control plane.
@@ -40,7 +48,7 @@ def for_init(site: Site) -> str:
         "controlPlaneEndpoint": endpoint(site),
         "imageRepository": site.sources.image_repository,
         "networking": {"podSubnet": site.network.pod_cidr, "serviceSubnet": site.network.service_cidr},
-        "apiServer": {"certSANs": sans},
+        **over({"apiServer": {"certSANs": sans}}, _waits(site)),
     }
     kubelet = {"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", "cgroupDriver": "systemd"}
     proxy = {"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration"}
@@ -97,6 +105,24 @@ def _timeouts(site: Site) -> dict[str, Any]:
     if site.patience == 1:
         return {}
     return {"timeouts": {name: f"{seconds * site.patience}s" for name, seconds in _TIMEOUTS.items()}}
+
+
+def _waits(site: Site) -> dict[str, Any]:
+    """The control plane's parts wait for each other as many times longer as the site's patience says."""
+    if site.patience == 1:
+        return {}
+    beats = min(site.patience, _LONGEST_ELECTION // _ETCD_BEATS["election-timeout"])
+    leases = {"extraArgs": _arguments(_LEASES, site.patience, "s")}
+    return {
+        "apiServer": {"extraArgs": _arguments(_ETCD_ANSWERS, site.patience, "s")},
+        "controllerManager": leases,
+        "scheduler": dict(leases),
+        "etcd": {"local": {"extraArgs": _arguments(_ETCD_BEATS, beats, "")}},
+    }
+
+
+def _arguments(usual: Mapping[str, int], times: int, unit: str) -> list[dict[str, str]]:
+    return [{"name": name, "value": f"{number * times}{unit}"} for name, number in usual.items()]
 
 
 def _dumped(*documents: dict[str, Any]) -> str:

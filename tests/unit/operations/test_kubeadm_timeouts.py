@@ -1,4 +1,4 @@
-"""How long kubeadm itself waits: as a site's patience says, and as upstream's kubeadm does where it says nothing."""
+"""How long kubeadm and the control plane's parts wait: as patience says; upstream decides where a site says nothing."""
 
 from __future__ import annotations
 
@@ -31,3 +31,29 @@ def test_a_slow_sites_patience_is_kubeadms_too() -> None:
     assert {each["kubernetesAPICall"] for each in asked} == {"600s"}
     assert {each["controlPlaneComponentHealthCheck"] for each in asked} == {"2400s"}
     assert {each["tlsBootstrap"] for each in asked} == {"3000s"}
+
+
+def _arguments(patience: int) -> dict[str, dict[str, str]]:
+    """The extra arguments of each part of a control plane that `kubeadm init` makes."""
+    site = PIC4SER.model_copy(update={"patience": patience})
+    told = next(d for d in yaml.safe_load_all(configuration.for_init(site)) if d["kind"] == "ClusterConfiguration")
+    parts = {name: told.get(name, {}) for name in ("apiServer", "controllerManager", "scheduler")}
+    parts["etcd"] = told.get("etcd", {}).get("local", {})
+    return {name: {each["name"]: each["value"] for each in part.get("extraArgs", ())} for name, part in parts.items()}
+
+
+def test_a_control_planes_parts_have_no_extra_arguments_where_the_site_asks_for_no_patience() -> None:
+    assert not any(_arguments(1).values())
+
+
+def test_a_slow_sites_control_plane_waits_longer_for_its_own_parts() -> None:
+    asked = _arguments(10)
+    leases = {"leader-elect-lease-duration": "150s", "leader-elect-renew-deadline": "100s"}
+    for part in ("controllerManager", "scheduler"):
+        assert asked[part] == leases | {"leader-elect-retry-period": "20s"}
+    assert asked["apiServer"]["etcd-healthcheck-timeout"] == "20s"
+    assert asked["etcd"] == {"heartbeat-interval": "1000", "election-timeout": "10000"}
+
+
+def test_etcd_is_not_asked_for_more_than_it_takes() -> None:
+    assert _arguments(100)["etcd"] == {"heartbeat-interval": "5000", "election-timeout": "50000"}
