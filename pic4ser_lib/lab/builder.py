@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import DeadlinePassed, LabError, PicError
-from pic4ser_lib.lab import artifacts, boot, cache, machines, mirror, pins, stages, state
+from pic4ser_lib.lab import artifacts, boot, cache, machines, mirror, pins, processes, stages, state
 
 LATER = stages.STAGES[1:]
 COMMAND = [sys.executable, "-m", "pic4ser_lib.lab.builder"]
@@ -255,6 +255,7 @@ def main(words: list[str]) -> int:
     if now is None:
         return 1
     os.nice(_NICENESS)
+    processes.let_others_first(os.getpid(), _NICENESS)
     mark = home / "mirror" / "www" / mirror.BUILDING
     try:
         print(f"{state.now()} builder {os.getpid()}: {', '.join(LATER)}", flush=True)

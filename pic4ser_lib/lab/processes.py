@@ -64,6 +64,15 @@ def allow() -> None:
     _stopped.clear()
 
 
+def let_others_first(pid: int, niceness: int) -> None:
+    """Other sessions' processes come before this one's session when there is too little processor time.
+
+    Where the kernel shares that out by session (Linux's autogroup), a process's own niceness counts within it only.
+    """
+    with suppress(OSError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+
+
 def _start(artifact: str, words: list[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.Popen[str]:
     # setpriv: the kernel kills the command when we are killed, where no clean-up of ours would run.
     with _changing:

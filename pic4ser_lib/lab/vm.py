@@ -20,13 +20,14 @@ from pathlib import Path
 from shlex import quote
 
 from pic4ser_lib.errors import DeadlinePassed, LabError
-from pic4ser_lib.lab import identity, initrd, network, qemu, state
+from pic4ser_lib.lab import identity, initrd, network, processes, qemu, state
 from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
 
 _CPUS = 2  # kubeadm wants as many
 _STOP_SECONDS = 90.0
+_NICE_FIRST, _NICE_OTHER = 5, 10  # each step of five is a third of the processor time, where there is too little
 _BOOT_SECONDS = 300.0
 _COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
 # QEMU keeps translated code by its address: where each program starts at another one, everything is translated anew,
@@ -95,6 +96,13 @@ class VirtualNode:
         """The host's end of its network card."""
         return f"pic4ser{self.address.rpartition('.')[2]}"
 
+    @property
+    def niceness(self) -> int:
+        """Whom all wait for comes first: notebooks before emulated machines, the first one of a site before others."""
+        if not self.accelerator.emulated:
+            return 0
+        return _NICE_FIRST if self.plain.neighbours[:1] == (self.spec,) else _NICE_OTHER
+
     def prepared(self, seen: Machine | None) -> bool:
         """Whether this machine was made to the end: a kill in between leaves half of one."""
         return isinstance(seen, Guest) and seen.config != ""
@@ -118,6 +126,8 @@ class VirtualNode:
             return
         state.write(self.folder / "connect.sh", connecting(network.bridge(), self.address), mode=0o755)
         _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
+        if self.niceness and (process := qemu.running().get(self.spec.container)):
+            processes.let_others_first(process.pid, self.niceness)
 
     def stop(self) -> None:
         """Shuts the machine down as its init wants it; one that does not within 90 s loses its power."""
@@ -146,7 +156,17 @@ class VirtualNode:
         folder = self.folder
         line = _COMMAND_LINE + (_WHEN_EMULATED if self.accelerator.emulated else "")
         return [
-            *(qemu.PROGRAM, "-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
+            *(
+                "nice",
+                "-n",
+                str(self.niceness),
+                qemu.PROGRAM,
+                "-name",
+                self.spec.container,
+                "-pidfile",
+                f"{folder}/pid",
+                "-daemonize",
+            ),
             *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
             *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", "base=utc"),
             *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", line),

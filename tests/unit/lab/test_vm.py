@@ -94,6 +94,24 @@ def test_only_an_emulated_machine_gives_up_random_addresses(
     assert ("norandmaps" in _after(made.command(uuid=""), "-append").split()) is same_addresses
 
 
+@pytest.mark.parametrize(
+    ("words", "order", "niceness"),
+    [
+        (qemu.EMULATED, ("kitt", "rover"), 5),
+        (qemu.EMULATED, ("bonnie", "kitt"), 10),
+        (qemu.KVM, ("bonnie", "kitt"), 0),
+    ],
+    ids=["the first of its site", "another", "at full speed"],
+)
+def test_others_wait_for_the_first_machine_of_a_site(
+    tmp_path: Path, words: tuple[str, ...], order: tuple[str, ...], niceness: int
+) -> None:
+    site = tuple(KITT if name == "kitt" else NodeSpec(name, "10.83.17.99", kind="vm") for name in order)
+    made = _node(tmp_path)
+    made = replace(made, accelerator=qemu.Accelerator(words, ""), plain=replace(made.plain, neighbours=site))
+    assert made.command(uuid="")[:3] == ["nice", "-n", str(niceness)]
+
+
 def test_a_new_identity_alone_makes_no_other_machine(tmp_path: Path) -> None:
     assert _node(tmp_path).config == _node(tmp_path).config
 
