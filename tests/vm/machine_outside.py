@@ -13,12 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from spare_outside import BESIDE
-
 ROOT = Path(__file__).parents[2]
-# Emulated, it takes all the time that a processor has: others who are at work on this machine come first.
-_GENTLY = ("nice", "-n", "10") if BESIDE else ()
-PIC4SER = (*_GENTLY, sys.executable, "-c", "from pic4ser_lib.cli import main; main()")
+PIC4SER = (sys.executable, "-c", "from pic4ser_lib.cli import main; main()")
 STATE = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "pic4ser"
 HOME = STATE / "lab"
 RELEASE = os.environ.get("PIC4SER_RELEASE", "bookworm")
