@@ -35,14 +35,13 @@ endif
 # A lab that an earlier run left is taken down first, whatever was done to this machine since then, and this one's at the
 # end, however the tests end. The run that is killed installs everything; what needs a converged cluster finds that one.
 # Installing is mostly waiting: what needs machines of its own and no cluster joins that lab and runs meanwhile, and
-# tests/rehearsal/end waits for it; tests/telemetry wants the Prometheus that the lab has built by then.
+# tests/rehearsal/end waits for it; tests/telemetry and tests/programs want what the lab has built by then.
 BESIDE := $(MAKE) --no-print-directory -j2
 test: static system qemu  ## everything, with its set-up
 	@set -e; trap '$(LAB) down' EXIT; $(LAB) down || true; $(LAB) up; \
 	$(BESIDE) --output-sync test-lab test-without-lab; \
 	$(LAB) down; \
-	$(BESIDE) test-cluster test-beside; \
-	$(TEST) tests/programs
+	$(BESIDE) test-cluster test-beside
 
 test-without-lab:
 	$(BIN)/python -m pytest -q -n auto tests/unit
@@ -52,7 +51,7 @@ test-lab:
 test-cluster:
 	$(SUDO) PIC4SER_MODE=verify $(BIN)/python -m pytest -x --nbval tests/rehearsal/whole notebooks tests/rehearsal/converged tests/rehearsal/end
 test-beside:
-	$(SUDO) PIC4SER_BESIDE=1 $(BIN)/python -m pytest tests/hosts tests/batch tests/browser tests/vm/test_one_machine.py tests/telemetry 2>&1 | sed -u 's/^/beside: /'
+	$(SUDO) PIC4SER_BESIDE=1 $(BIN)/python -m pytest tests/hosts tests/batch tests/browser tests/vm/test_one_machine.py tests/telemetry tests/programs 2>&1 | sed -u 's/^/beside: /'
 
 # The notebooks on plain machines by nbval; then killed at 20 moments of a run instead of 3; then virtual machines.
 soak: $(VENV)/.ready system qemu  ## what takes too long for every change
