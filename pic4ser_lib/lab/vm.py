@@ -27,7 +27,7 @@ from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
 
 _CPUS = 2  # kubeadm wants as many
 _STOP_SECONDS = 90.0
-_NICE_FIRST, _NICE_OTHER = 5, 10  # each step of five is a third of the processor time, where there is too little
+_NICE_FIRST, _NICE_OTHER = 5, 10  # five more is a third of the time, where there is too little of it
 _BOOT_SECONDS = 300.0
 _COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
 # QEMU keeps translated code by its address: where each program starts at another one, everything is translated anew,
@@ -156,17 +156,8 @@ class VirtualNode:
         folder = self.folder
         line = _COMMAND_LINE + (_WHEN_EMULATED if self.accelerator.emulated else "")
         return [
-            *(
-                "nice",
-                "-n",
-                str(self.niceness),
-                qemu.PROGRAM,
-                "-name",
-                self.spec.container,
-                "-pidfile",
-                f"{folder}/pid",
-                "-daemonize",
-            ),
+            *("nice", "-n", str(self.niceness), qemu.PROGRAM),
+            *("-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
             *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", "base=utc"),
             *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", line),
