@@ -51,7 +51,7 @@ def lab_is_there() -> None:
 
 
 def nobody_uses_the_lab() -> None:
-    """Whoever works beside this session has ended."""
+    """Whoever runs tests beside these has ended."""
     with _IN_USE.open("a") as lock:
         until(lambda: _taken(lock.fileno()), "the tests beside these have ended")
 
