@@ -24,7 +24,7 @@ from pic4ser_lib.lab.vmimage import INITRD, KERNEL
 
 PROGRAM = "qemu-system-x86_64"
 PREFIX = "pic4ser-"
-# All that QEMU can: without AVX2, a tenth faster, apt's http method ends with an illegal instruction on QEMU 7.2.
+# All that QEMU can: without AVX2, about a tenth faster, apt's http method ends with an illegal instruction on QEMU 7.2.
 KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", "max")
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
