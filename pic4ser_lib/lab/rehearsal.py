@@ -25,7 +25,7 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
-__all__ = ["Member", "Status", "down", "joined", "like", "missing", "shell", "status", "up", "wait"]
+__all__ = ["Member", "Status", "down", "like", "missing", "shell", "status", "up", "wait"]
 Tell = Callable[[str], None]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import machine_outside as machine
 import pytest
 from machine_outside import VERA
-from spare_outside import BESIDE
+from spare_outside import BESIDE, LAB
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,12 @@ def test_its_folder_has_no_setting_for_containers(site: Path) -> None:
     text = (site / "cluster.yaml").read_text("utf-8")
     assert not [key for key in ("failCgroupV1", "ignore_preflight_errors", "restrict_oom_score_adj") if key in text]
     assert f"node: {VERA.name}" in text
+
+
+@pytest.mark.skipif(not BESIDE, reason="no site of containers shares this lab")
+def test_a_site_of_containers_beside_it_is_given_no_patience(site: Path) -> None:
+    assert "valid_on" in (LAB / "local.yaml").read_text("utf-8")
+    assert "patience" not in (LAB / "local.yaml").read_text("utf-8")
 
 
 def test_it_reaches_the_mirror_and_nothing_else(site: Path) -> None:
