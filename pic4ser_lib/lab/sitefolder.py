@@ -28,6 +28,9 @@ from pic4ser_lib.lab.nodes import (
 
 LOCAL = "local.yaml"
 SIGNED = ("docker", "kubernetes", "nvidia")
+# containerd 2.4 asks the shim of every container each second how much processor time it took, for nobody here: a third
+# of all that an emulated machine does which has nothing to do.
+_SELDOM = ("containerd: {stats_collect_period: 30s}",)
 """The apt repositories that the mirror signs with the lab's own key."""
 DEFAULT = Path("parameters/lab")
 _REMEDY = "See parameters/lab for a folder that works, or make one from your own site with --like."
@@ -115,7 +118,7 @@ def local(
             "# Written by `pic4ser lab up` and removed by `pic4ser lab down`: what differs from machine to machine.",
             f"valid_on: {json.dumps(machine)}",
             *([f"valid_while: {json.dumps(interface)}"] if interface else []),
-            *([f"patience: {patience}"] if patience != 1 else []),
+            *([f"patience: {patience}", *_SELDOM] if patience != 1 else []),
             "ssh:",
             f"  key: {json.dumps(str(key))}",
             f"  known_hosts: {json.dumps(str(known_hosts))}",

@@ -116,7 +116,9 @@ def test_slow_machines_are_waited_for_longer_and_others_as_usual() -> None:
     told = {"key": Path("/k"), "known_hosts": Path("/h")}
     texts = [sitefolder.local(**told, fingerprint="", machine="m", patience=patience) for patience in (1, 10)]
     assert ["patience: 10" in text.splitlines() for text in texts] == [False, True]
+    assert ["containerd: {stats_collect_period: 30s}" in text.splitlines() for text in texts] == [False, True]
     assert "patience" not in texts[0]
+    assert "containerd" not in texts[0]
 
 
 def test_a_machine_without_an_id_of_its_own_is_named(tmp_path: Path) -> None:

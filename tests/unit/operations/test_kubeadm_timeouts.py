@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -33,10 +34,18 @@ def test_a_slow_sites_patience_is_kubeadms_too() -> None:
     assert {each["tlsBootstrap"] for each in asked} == {"3000s"}
 
 
+def _cluster(patience: int) -> dict[str, Any]:
+    site = PIC4SER.model_copy(update={"patience": patience})
+    return next(d for d in yaml.safe_load_all(configuration.for_init(site)) if d["kind"] == "ClusterConfiguration")
+
+
+def test_kubeadm_chooses_its_keys_unless_the_sites_machines_are_slow() -> None:
+    assert [_cluster(patience).get("encryptionAlgorithm") for patience in (1, 10)] == [None, "ECDSA-P256"]
+
+
 def _arguments(patience: int) -> dict[str, dict[str, str]]:
     """The extra arguments of each part of a control plane that `kubeadm init` makes."""
-    site = PIC4SER.model_copy(update={"patience": patience})
-    told = next(d for d in yaml.safe_load_all(configuration.for_init(site)) if d["kind"] == "ClusterConfiguration")
+    told = _cluster(patience)
     parts = {name: told.get(name, {}) for name in ("apiServer", "controllerManager", "scheduler")}
     parts["etcd"] = told.get("etcd", {}).get("local", {})
     return {name: {each["name"]: each["value"] for each in part.get("extraArgs", ())} for name, part in parts.items()}
