@@ -169,8 +169,8 @@ class ClusterScope:
         cluster, started = self.bound.ways.cluster(), time.monotonic()
         assert cluster is not None, "stands_on has just been read from it"
         with Progress() as progress:
-            patient = replace(proof, within=proof.within * self.bound.site.patience)
-            evidence = cluster.prove(patient, tell=partial(progress.tell, CLUSTER))
+            told = partial(progress.tell, CLUSTER)
+            evidence = cluster.prove(proof, tell=told, patience=self.bound.site.patience)
         seconds = time.monotonic() - started
         return Record(CLUSTER, proof.name, proof.wanted, Outcome.OK, seen=evidence, seconds=seconds, kind="proof")
 

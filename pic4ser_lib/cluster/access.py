@@ -48,12 +48,13 @@ class Cluster:
         answer = self._wire.send("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log")
         return answer.text if answer.status == 200 else ""
 
-    def prove(self, proof: Proof, *, tell: Callable[[str], None]) -> str:
+    def prove(self, proof: Proof, *, tell: Callable[[str], None], patience: float = 1.0) -> str:
         """Run a proof in namespace pic4ser-proof and return its evidence; the namespace is always removed again.
 
+        `patience` is how many times longer than usual anything may take: a site's machines are slow.
         Raises StepFailed with the cause that the cluster itself names (an image, a taint, a line of the log).
         """
-        return prove(self, proof, tell=tell)
+        return prove(self, proof, tell=tell, patience=patience)
 
     def forward(self, forward: Forward) -> Forwarded:
         """A service on a port of this machine, until it is closed or its time has passed. Raises ClusterError."""

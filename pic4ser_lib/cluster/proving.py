@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pic4ser_lib.cluster import claims, pods
@@ -12,6 +12,7 @@ from pic4ser_lib.errors import DeadlinePassed, PicError, StepFailed
 from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read
 
 NAMESPACE = "pic4ser-proof"
+# Seconds on machines of usual speed.
 _POLL, _REMOVED_WITHIN, _BORN_WITHIN, _PODS_END_WITHIN = 0.5, 120.0, 30.0, 15.0
 _TAIL = 12
 # Proofs need nothing special of a node: the cluster's own default must neither forbid nor widen that.
@@ -43,12 +44,15 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
-def prove(api: Api, proof: Proof, *, tell: Callable[[str], None], clock: Clock | None = None) -> str:
+def prove(
+    api: Api, proof: Proof, *, tell: Callable[[str], None], patience: float = 1.0, clock: Clock | None = None
+) -> str:
     """The logs of the proof's pods as evidence. Raises StepFailed with the cause that the cluster names.
 
-    The namespace goes first, because a killed run may have left one, and goes last, whatever happened.
+    `patience` is how many times longer than usual anything may take. The namespace goes first, because a killed run may
+    have left one, and goes last, whatever happened.
     """
-    run = _Run(api, proof, tell, clock or Clock())
+    run = _Run(api, replace(proof, within=proof.within * patience), tell, clock or Clock(), patience)
     run.remove_namespace()
     try:
         run.make_namespace()
@@ -72,6 +76,7 @@ class _Run:
     proof: Proof
     tell: Callable[[str], None]
     clock: Clock
+    patience: float
     deadline: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +87,10 @@ class _Run:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": _LABELS}}
         self.api.act(Apply((namespace,)))
         account = Read("v1", "ServiceAccount", "default", NAMESPACE)
-        self._until("the service account of its namespace", _BORN_WITHIN, lambda: self.api.ask([account])[0])
+        self._until(
+            "the service account of its namespace", _BORN_WITHIN,
+            lambda: "" if self.api.ask([account])[0] else "none yet",
+        )  # fmt: skip
         self.deadline = self.clock.now() + self.proof.within
 
     def create(self, objects: Sequence[dict[str, Any]]) -> None:
@@ -129,11 +137,11 @@ class _Run:
         # Pods first: a namespace with running pods is looked at again by its controller only after ten seconds.
         for pod in self.api.ask([_PODS])[0]:
             self.api.act(Delete("v1", "Pod", pod["metadata"]["name"], NAMESPACE))
-        deadline = self.clock.now() + _PODS_END_WITHIN
+        deadline = self.clock.now() + _PODS_END_WITHIN * self.patience
         while self.api.ask([_PODS])[0] and self.clock.now() < deadline:
             self.clock.sleep(_POLL)
         self.api.act(Delete("v1", "Namespace", NAMESPACE))
-        self._until(f"namespace {NAMESPACE} to be gone", _REMOVED_WITHIN, self._is_gone)
+        self._until(f"namespace {NAMESPACE} to be gone", _REMOVED_WITHIN, self._left)
 
     def remove_namespace_after(self, error: BaseException) -> None:
         """The same after a failure, which stays the error that is raised."""
@@ -146,14 +154,21 @@ class _Run:
             else:
                 error.add_note(note)
 
-    def _is_gone(self) -> bool:
-        return self.api.ask([_THE_NAMESPACE])[0] is None
+    def _left(self) -> str:
+        """What is left of the namespace, in the words of its controller; "" once it is gone."""
+        there = self.api.ask([_THE_NAMESPACE])[0]
+        if there is None:
+            return ""
+        status = there.get("status", {})
+        said = [each.get("message", "") for each in status.get("conditions", ()) if each.get("status") == "True"]
+        return "; ".join([status.get("phase", "it is there"), *said])
 
-    def _until(self, what: str, seconds: float, come: Callable[[], Any]) -> None:
-        deadline = self.clock.now() + seconds
-        while not come():
+    def _until(self, what: str, seconds: float, lacks: Callable[[], str]) -> None:
+        within = seconds * self.patience
+        deadline = self.clock.now() + within
+        while missing := lacks():
             if self.clock.now() >= deadline:
-                raise DeadlinePassed(waiting_for=what, seconds=seconds, remedy=_CONTROLLERS)
+                raise DeadlinePassed(waiting_for=what, seconds=within, last_seen=missing, remedy=_CONTROLLERS)
             self.tell(f"{self.proof.name}: waits for {what}")
             self.clock.sleep(_POLL)
 

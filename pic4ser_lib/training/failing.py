@@ -65,11 +65,12 @@ def _remove_namespace(nodes: Nodes) -> None:
     for one in port.ask([Read(API, KIND, "", NAMESPACE)])[0] or ():
         _act(nodes, Delete(API, KIND, one["metadata"]["name"], NAMESPACE))
     _act(nodes, Delete("v1", "Namespace", NAMESPACE))
-    deadline = time.monotonic() + _GONE_WITHIN
+    within = _GONE_WITHIN * nodes.site.patience
+    deadline = time.monotonic() + within
     while port.ask([there])[0] is not None:
         if time.monotonic() > deadline:
             raise DeadlinePassed(
-                waiting_for=f"namespace {NAMESPACE} to be gone", seconds=_GONE_WITHIN,
+                waiting_for=f"namespace {NAMESPACE} to be gone", seconds=within,
                 remedy="kube-controller-manager does this: look at its pods in kube-system.",
             )  # fmt: skip
         to_stderr(f"{_STEP}: waits for namespace {NAMESPACE} to be gone")

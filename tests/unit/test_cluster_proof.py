@@ -10,12 +10,23 @@ import pytest
 
 from pic4ser_lib.cluster import pods
 from pic4ser_lib.cluster.proving import NAMESPACE, Clock, prove
-from pic4ser_lib.errors import ClusterError, StepFailed
+from pic4ser_lib.errors import ClusterError, DeadlinePassed, StepFailed
 from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read
 
 PENDING = {"phase": "Pending"}
 RUNNING = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
 DONE = {"phase": "Succeeded"}
+
+
+TERMINATING = {
+    "status": {
+        "phase": "Terminating",
+        "conditions": [
+            {"type": "NamespaceDeletionDiscoveryFailure", "status": "False", "message": "all discovered"},
+            {"type": "NamespaceDeletionContentFailure", "status": "True", "message": "1 remaining: pods"},
+        ],
+    }
+}
 
 
 def waiting(reason: str, message: str = "") -> dict[str, Any]:
@@ -39,6 +50,7 @@ class Cluster:
     events: list[dict[str, Any]] = field(default_factory=list)
     held: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     did: list[str] = field(default_factory=list)
+    lingers: int = 0
     broken: Callable[[Apply | Patch | Delete], BaseException | None] = lambda action: None
 
     def ask(self, questions: Sequence[Read]) -> list[Any]:
@@ -57,6 +69,8 @@ class Cluster:
             self.held.pop((action.kind, action.name), None)
             if action.kind == "Namespace":
                 self.held.clear()
+                if self.lingers:
+                    self.held["Namespace", NAMESPACE] = TERMINATING
 
     def log(self, namespace: str, pod: str) -> str:
         return self.logs.get(pod, "")
@@ -70,7 +84,12 @@ class Cluster:
             return [obj for (kind, _), obj in self.held.items() if kind == question.kind]
         if question.kind == "ServiceAccount":
             return {"metadata": {"name": "default"}}
-        return self.held.get((question.kind, question.name))
+        seen = self.held.get((question.kind, question.name))
+        if seen is TERMINATING:
+            self.lingers -= 1
+            if self.lingers <= 0:
+                self.held.clear()
+        return seen
 
     def _played(self, pod: dict[str, Any]) -> dict[str, Any]:
         states = self.states.get(pod["metadata"]["name"], [PENDING])
@@ -96,11 +115,10 @@ def a_proof(**changes: Any) -> Proof:
     return Proof(name="network.proof", wanted="pods reach each other", **given)
 
 
-def run(cluster: Cluster, proof: Proof, told: list[str] | None = None) -> str:
+def run(cluster: Cluster, proof: Proof, told: list[str] | None = None, *, patience: float = 1.0) -> str:
     time = Time()
-    return prove(
-        cluster, proof, tell=(told if told is not None else []).append, clock=Clock(lambda: time.now, time.sleep)
-    )
+    tell, clock = (told if told is not None else []).append, Clock(lambda: time.now, time.sleep)
+    return prove(cluster, proof, tell=tell, patience=patience, clock=clock)
 
 
 def test_the_evidence_is_what_the_pods_wrote_and_nothing_stays() -> None:
@@ -219,3 +237,16 @@ def test_a_claim_that_is_bound_is_not_waited_for() -> None:
     told: list[str] = []
     run(cluster, a_proof(objects=(claim,)), told)
     assert not [line for line in told if "claim" in line]
+
+
+def _stays() -> Cluster:
+    return Cluster({"client": [DONE]}, {"client": "all 3 reached"}, lingers=1000)
+
+
+def test_a_namespace_that_stays_is_told_with_what_is_left_in_it() -> None:
+    with pytest.raises(DeadlinePassed, match=r"waited 120 s .*last seen: Terminating; 1 remaining: pods"):
+        run(_stays(), a_proof())
+
+
+def test_on_a_slow_site_it_may_take_longer_to_go() -> None:
+    assert "all 3 reached" in run(_stays(), a_proof(), patience=10.0)

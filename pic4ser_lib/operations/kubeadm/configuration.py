@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from pic4ser_lib.steps import Content, Secret
+from pic4ser_lib.steps import Content, Run, Secret
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Node, Site
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 API = "kubeadm.k8s.io/v1beta4"
 CRI_SOCKET = "unix:///run/containerd/containerd.sock"
 _TOKEN, _KEY = "JOIN_TOKEN", "CERTIFICATE_KEY"
+_PATCHES, _ASKED = "/run/pic4ser/kubeadm-patches", ("kube-apiserver", "kube-scheduler", "etcd")
 # kubeadm's own, in seconds (its API reference, v1beta4, Timeouts). A slow machine's API server answers, but later.
 _TIMEOUTS = {
     "controlPlaneComponentHealthCheck": 240, "kubeletHealthCheck": 240, "kubernetesAPICall": 60,
@@ -26,8 +27,10 @@ _LEASES = {"leader-elect-lease-duration": 15, "leader-elect-renew-deadline": 10,
 _ETCD_ANSWERS = {"etcd-healthcheck-timeout": 2, "etcd-readycheck-timeout": 2}
 _ETCD_BEATS = {"heartbeat-interval": 100, "election-timeout": 1000}
 _LONGEST_ELECTION = 50_000  # etcd refuses more
-# A slow machine signs with RSA several times a second, because the kubelet asks a control plane each second anew
-# whether it is ready: a fifth of all that its API server does. With this curve it takes a tenth.
+# What etcd calls slow, in milliseconds, and says in three long lines for each request: on a slow machine for all.
+_ETCD_SLOW = {"warning-apply-duration": 100, "warning-unary-request-duration": 300}
+_ETCD_SAYS = {"name": "log-level", "value": "warn"}
+# RSA's keys take a slow machine seconds to make, and a signature a tenth of one.
 _QUICK_KEYS = {"encryptionAlgorithm": "ECDSA-P256"}
 
 
@@ -43,6 +46,7 @@ def for_init(site: Site) -> str:
         "localAPIEndpoint": _local(site, site.first),
         "nodeRegistration": _registration(site, site.first),
         **_timeouts(site),
+        **_patched(site),
     }
     cluster = {
         "apiVersion": API,
@@ -70,7 +74,21 @@ def for_join(site: Site, node: Node, ca_hash: str, *, token: Secret, certificate
     }
     if node.role == "control-plane":
         join["controlPlane"] = {"localAPIEndpoint": _local(site, node), "certificateKey": _KEY}
+        join.update(_patched(site))
     return _with_secrets(_dumped(join), {_TOKEN: token, _KEY: certificate_key})
+
+
+def patches(site: Site) -> tuple[Run, ...]:
+    """What has to be done before kubeadm makes a control plane: the patches that its configuration names.
+
+    The kubelet asks kubeadm's static pods each second whether they are ready, which takes a slow control plane a fifth
+    of its time: two answer by TLS, and etcd asks its other members. Nothing where the site asks for no patience.
+    """
+    if site.patience == 1:
+        return ()
+    patch = '{"spec": {"containers": [{"name": "%s", "readinessProbe": {"periodSeconds": PERIOD}}]}}'
+    printed = f"printf '{patch.replace('PERIOD', str(site.patience))}\n' $part >{_PATCHES}/$part+strategic.json"
+    return (Run(f"mkdir -p {_PATCHES} && for part in {' '.join(_ASKED)}; do {printed}; done"),)
 
 
 def endpoint(site: Site) -> str:
@@ -103,6 +121,10 @@ def _registration(site: Site, node: Node) -> dict[str, Any]:
     return registration
 
 
+def _patched(site: Site) -> dict[str, Any]:
+    return {"patches": {"directory": _PATCHES}} if site.patience != 1 else {}
+
+
 def _timeouts(site: Site) -> dict[str, Any]:
     """As many times kubeadm's own as the site's patience says; nothing where it asks for none."""
     if site.patience == 1:
@@ -119,12 +141,14 @@ def _waits(site: Site) -> dict[str, Any]:
         return {}
     beats = min(site.patience, _LONGEST_ELECTION // _ETCD_BEATS["election-timeout"])
     leases = {"extraArgs": _arguments(_LEASES, site.patience, "s")}
+    slow = _arguments(_ETCD_SLOW, site.patience, "ms")
+    etcd = [*_arguments(_ETCD_BEATS, beats, ""), *slow, _ETCD_SAYS]
     return {
         **_QUICK_KEYS,
         "apiServer": {"extraArgs": _arguments(_ETCD_ANSWERS, site.patience, "s")},
         "controllerManager": leases,
         "scheduler": dict(leases),
-        "etcd": {"local": {"extraArgs": _arguments(_ETCD_BEATS, beats, "")}},
+        "etcd": {"local": {"extraArgs": etcd}},
     }
 
 

@@ -94,21 +94,9 @@ def test_only_an_emulated_machine_gives_up_random_addresses(
     assert ("norandmaps" in _after(made.command(uuid=""), "-append").split()) is same_addresses
 
 
-@pytest.mark.parametrize(
-    ("words", "order", "niceness"),
-    [
-        (qemu.EMULATED, ("kitt", "rover"), 5),
-        (qemu.EMULATED, ("bonnie", "kitt"), 10),
-        (qemu.KVM, ("bonnie", "kitt"), 0),
-    ],
-    ids=["the first of its site", "another", "at full speed"],
-)
-def test_others_wait_for_the_first_machine_of_a_site(
-    tmp_path: Path, words: tuple[str, ...], order: tuple[str, ...], niceness: int
-) -> None:
-    site = tuple(KITT if name == "kitt" else NodeSpec(name, "10.83.17.99", kind="vm") for name in order)
-    made = _node(tmp_path)
-    made = replace(made, accelerator=qemu.Accelerator(words, ""), plain=replace(made.plain, neighbours=site))
+@pytest.mark.parametrize(("words", "niceness"), [(qemu.EMULATED, 5), (qemu.KVM, 0)], ids=["emulated", "at full speed"])
+def test_notebooks_come_before_emulated_machines(tmp_path: Path, words: tuple[str, ...], niceness: int) -> None:
+    made = replace(_node(tmp_path), accelerator=qemu.Accelerator(words, ""))
     assert made.command(uuid="")[:3] == ["nice", "-n", str(niceness)]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pic4ser_lib.operations.kubeadm import configuration
+from pic4ser_lib.operations.kubeadm import configuration, join
 from pic4ser_lib.site import Site, load
 from pic4ser_lib.steps import Secret
 
@@ -15,12 +17,15 @@ SECRET = Secret("x", made_by="echo x", on="bonnie")
 PIC4SER = load(Path(__file__).parents[3] / "parameters" / "pic4ser")
 
 
-def _asked(site: Site) -> list[dict[str, str]]:
-    """The timeouts for kubeadm's init and for each node's join."""
+def _texts(site: Site) -> list[str]:
+    """The configurations for kubeadm's init and for each node's join."""
     joins = [configuration.for_join(site, node, "0" * 64, token=SECRET, certificate_key=SECRET) for node in site.nodes]
     join_texts = ["".join(part if isinstance(part, str) else "secret" for part in join) for join in joins]
-    texts = [configuration.for_init(site), *join_texts]
-    return [next(yaml.safe_load_all(text)).get("timeouts", {}) for text in texts]
+    return [configuration.for_init(site), *join_texts]
+
+
+def _asked(site: Site) -> list[dict[str, str]]:
+    return [next(yaml.safe_load_all(text)).get("timeouts", {}) for text in _texts(site)]
 
 
 def test_kubeadm_decides_where_the_site_asks_for_no_patience() -> None:
@@ -61,8 +66,31 @@ def test_a_slow_sites_control_plane_waits_longer_for_its_own_parts() -> None:
     for part in ("controllerManager", "scheduler"):
         assert asked[part] == leases | {"leader-elect-retry-period": "20s"}
     assert asked["apiServer"]["etcd-healthcheck-timeout"] == "20s"
-    assert asked["etcd"] == {"heartbeat-interval": "1000", "election-timeout": "10000"}
+    beats, slow = {"heartbeat-interval": "1000", "election-timeout": "10000"}, ("1000ms", "3000ms")
+    warns = dict(zip(("warning-apply-duration", "warning-unary-request-duration"), slow, strict=True))
+    assert asked["etcd"] == beats | warns | {"log-level": "warn"}
 
 
 def test_etcd_is_not_asked_for_more_than_it_takes() -> None:
-    assert _arguments(100)["etcd"] == {"heartbeat-interval": "5000", "election-timeout": "50000"}
+    etcd = _arguments(100)["etcd"]
+    assert (etcd["heartbeat-interval"], etcd["election-timeout"]) == ("5000", "50000")
+
+
+def test_a_slow_sites_control_planes_are_asked_seldom_whether_they_are_ready() -> None:
+    slow = PIC4SER.model_copy(update={"patience": 10})
+    (made,) = configuration.patches(slow)
+    init, *joins = (next(yaml.safe_load_all(text)) for text in _texts(slow))
+    assert {each.get("patches", {}).get("directory") for each in (init, *joins)} == {"/run/pic4ser/kubeadm-patches"}
+    second = join.joined(slow, slow.control_planes[1])
+    assert second
+    assert second.before == (made,)
+    assert not configuration.patches(PIC4SER)
+
+
+def test_the_patches_are_what_kubeadm_reads(tmp_path: Path) -> None:
+    (made,) = configuration.patches(PIC4SER.model_copy(update={"patience": 10}))
+    subprocess.run(["bash", "-c", made.command.replace("/run/pic4ser", str(tmp_path))], check=True)
+    files = {file.name: json.loads(file.read_text("utf-8")) for file in (tmp_path / "kubeadm-patches").iterdir()}
+    probed = {"name": "etcd", "readinessProbe": {"periodSeconds": 10}}
+    assert files["etcd+strategic.json"] == {"spec": {"containers": [probed]}}
+    assert set(files) == {f"{part}+strategic.json" for part in ("etcd", "kube-apiserver", "kube-scheduler")}
