@@ -87,7 +87,7 @@ def patches(site: Site) -> tuple[Run, ...]:
     if site.patience == 1:
         return ()
     patch = '{"spec": {"containers": [{"name": "%s", "readinessProbe": {"periodSeconds": PERIOD}}]}}'
-    printed = f"printf '{patch.replace('PERIOD', str(site.patience))}\n' $part >{_PATCHES}/$part+strategic.json"
+    printed = f"printf '{patch.replace('PERIOD', str(site.patience))}' $part >{_PATCHES}/$part+strategic.json"
     return (Run(f"mkdir -p {_PATCHES} && for part in {' '.join(_ASKED)}; do {printed}; done"),)
 
 
