@@ -28,8 +28,8 @@ from pic4ser_lib.lab.nodes import (
 
 LOCAL = "local.yaml"
 SIGNED = ("docker", "kubernetes", "nvidia")
-# containerd 2.4 asks the shim of every container each second how much processor time it took, for nobody here: a third
-# of all that an emulated machine does which has nothing to do.
+# containerd 2.4 asks the shim of every container each second how much processor time it took, for nobody here: a
+# quarter of all that an emulated control plane does which has nothing to do.
 _SELDOM = ("containerd: {stats_collect_period: 30s}",)
 """The apt repositories that the mirror signs with the lab's own key."""
 DEFAULT = Path("parameters/lab")

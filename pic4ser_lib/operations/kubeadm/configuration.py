@@ -30,7 +30,7 @@ _LONGEST_ELECTION = 50_000  # etcd refuses more
 # What etcd calls slow, in milliseconds, and says in three long lines for each request: on a slow machine for all.
 _ETCD_SLOW = {"warning-apply-duration": 100, "warning-unary-request-duration": 300}
 _ETCD_SAYS = {"name": "log-level", "value": "warn"}
-# RSA's keys take a slow machine seconds to make, and a signature a tenth of one.
+# An emulated machine signs with RSA in ten times the time that this curve takes it.
 _QUICK_KEYS = {"encryptionAlgorithm": "ECDSA-P256"}
 
 
@@ -81,8 +81,8 @@ def for_join(site: Site, node: Node, ca_hash: str, *, token: Secret, certificate
 def patches(site: Site) -> tuple[Run, ...]:
     """What has to be done before kubeadm makes a control plane: the patches that its configuration names.
 
-    The kubelet asks kubeadm's static pods each second whether they are ready, which takes a slow control plane a fifth
-    of its time: two answer by TLS, and etcd asks its other members. Nothing where the site asks for no patience.
+    The kubelet asks kubeadm's static pods each second whether they are ready, and a slow control plane is
+    busy with that: two answer by TLS, and etcd asks its other members. Nothing where the site asks for no patience.
     """
     if site.patience == 1:
         return ()
