@@ -241,7 +241,8 @@ class _Settings(_Model):
         default=1,
         ge=1,
         le=100,
-        description="how many times longer than usual a wait may take, kubeadm's own too; for slow machines",
+        description="for slow machines: how many times longer than usual a wait may take, kubeadm's own too; "
+        "from 2 on a control plane is also made so that its parts are asked less",
     )
     stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
     valid_on: str = Field(

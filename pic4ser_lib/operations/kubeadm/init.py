@@ -62,7 +62,7 @@ class Initialised(Step):
     pod_cidr: str
     service_cidr: str
     config: str
-    before: tuple[Run, ...] = ()
+    patches: tuple[Run, ...] = ()
     name: str = "kubeadm.initialised"
     wanted: str = "the first control plane serves the API, made by kubeadm with the endpoint's name"
     settles_within: float = 180.0
@@ -122,9 +122,9 @@ class Initialised(Step):
             raise self._refused(f"kubeadm {here.kubeadm}, not v{self.version}", "Run notebook 01 on this node first.")
         run = Run(unfinished.to_its_end(_INIT), timeout=900.0)
         if before and before.content == self.config:
-            return [*self.before, run]
+            return [*self.patches, run]
         written = WriteFile(CONFIG, self.config, before=before.content if before else None, mode=0o600)
-        return [written, *self.before, run]
+        return [written, *self.patches, run]
 
     def _serving(self, seen: FirstControlPlane) -> Decision:
         wanted = {"the endpoint": self.endpoint, "pods": self.pod_cidr, "services": self.service_cidr}
@@ -167,7 +167,7 @@ def initialised(site: Site) -> Initialised:
         node=site.first.name, address=site.first.address, port=site.endpoint.port,
         version=site.versions.kubernetes, endpoint=configuration.endpoint(site),
         pod_cidr=site.network.pod_cidr, service_cidr=site.network.service_cidr, config=configuration.for_init(site),
-        before=configuration.patches(site),
+        patches=configuration.patches(site),
     )  # fmt: skip
 
 

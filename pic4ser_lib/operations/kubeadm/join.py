@@ -81,7 +81,7 @@ class Joined(Step):
     version: str
     first: str
     config: Content
-    before: tuple[Run, ...] = ()
+    patches: tuple[Run, ...] = ()
     name: str = "kubeadm.joined"
     wanted: str = "the node belongs to the cluster, in its role"
     settles_within: float = 180.0
@@ -149,7 +149,7 @@ class Joined(Step):
             return Later(f"openssl on {self.first}", "it comes with ca-certificates, which notebook 01 installs")
         parts = (self.config,) if isinstance(self.config, str) else self.config
         config = (part.replace(_CA_HASH, seen.ca_hash) if isinstance(part, str) else part for part in parts)
-        return [*self.before, Run(unfinished.to_its_end(_JOIN), stdin=tuple(config))]
+        return [*self.patches, Run(unfinished.to_its_end(_JOIN), stdin=tuple(config))]
 
     def _unregistered(self, seen: Joining) -> Decision:
         here = seen.here
@@ -199,9 +199,10 @@ def joined(site: Site, node: Node) -> Joined | None:
         site, node, _CA_HASH,
         token=Secret("join token", _TOKEN, on=first), certificate_key=Secret("certificate key", _KEY, on=first),
     )  # fmt: skip
-    before = configuration.patches(site) if node.role == "control-plane" else ()
-    told = site.versions.kubernetes, first, config, before
-    return Joined(node.name, node.role, node.address, site.endpoint.port, *told)
+    return Joined(
+        node.name, node.role, node.address, site.endpoint.port, site.versions.kubernetes, first, config,
+        patches=configuration.patches(site) if node.role == "control-plane" else (),
+    )  # fmt: skip
 
 
 def _registered(text: str) -> Registered | None:
