@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -106,12 +107,13 @@ def press_power_button(process: Process) -> None:
 
 def command(path: Path, *names: str, timeout: float = 10.0) -> list[Any]:
     """What QEMU returned for these commands of its machine protocol. Raises OSError."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        connection.connect(str(path))
-        lines = connection.makefile("rw")
-        lines.readline()  # QEMU greets first
-        return [_answer(lines, name) for name in ("qmp_capabilities", *names)][1:]
+    return _told(path, [{"execute": name} for name in names], timeout, pause=0.0)
+
+
+def monitor(path: Path, *lines: str, timeout: float = 10.0, pause: float = 0.0) -> list[str]:
+    """What QEMU's monitor for people printed for each of these lines, `pause` seconds apart. Raises OSError."""
+    typed = [{"execute": "human-monitor-command", "arguments": {"command-line": line}} for line in lines]
+    return _told(path, typed, timeout, pause)
 
 
 def held_bytes(status: str) -> int:
@@ -120,8 +122,23 @@ def held_bytes(status: str) -> int:
     return int(figures.get("RssAnon", "0 kB").split()[0]) * 1024
 
 
-def _answer(lines: Any, name: str) -> Any:
-    lines.write(json.dumps({"execute": name}) + "\n")
+def _told(path: Path, commands: Sequence[dict[str, Any]], timeout: float, pause: float) -> list[Any]:
+    told = []
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        lines = connection.makefile("rw")
+        lines.readline()  # QEMU greets first
+        _answer(lines, {"execute": "qmp_capabilities"})
+        for each in commands:
+            told.append(_answer(lines, each))
+            time.sleep(pause)
+    return told
+
+
+def _answer(lines: Any, asked: dict[str, Any]) -> Any:
+    name = asked["execute"]
+    lines.write(json.dumps(asked) + "\n")
     lines.flush()
     while line := lines.readline():
         told = json.loads(line)

@@ -6,6 +6,7 @@ A node's folder:
     connect.sh     puts the tap device of its network card on the lab's bridge; the device goes when QEMU ends
     vm.json        what it was made from, written last
     console.log, qmp, pid
+    freed.log      when it was freed from a stale translation, if it is emulated
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from shlex import quote
 
 from pic4ser_lib.errors import DeadlinePassed, LabError
-from pic4ser_lib.lab import identity, initrd, network, processes, qemu, state
+from pic4ser_lib.lab import identity, initrd, network, processes, qemu, stale, state
 from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
@@ -33,8 +34,12 @@ _COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
 # QEMU keeps translated code by its address: where each program starts at another one, everything is translated anew,
 # and starting a program takes four times as long. Retpolines guard nothing there, and the HPET is a slow clock. Go's
 # scheduler sleeps for 20 us at a time: on ticks, and with one thread for a service's Go code, a control plane that has
-# nothing to do takes two thirds of what it takes otherwise.
-_WHEN_EMULATED = " norandmaps mitigations=off tsc=reliable highres=off nohz=off psi=0 systemd.setenv=GOMAXPROCS=1"
+# nothing to do takes two thirds of what it takes otherwise. RCU looks at each tick whether the processors have passed
+# by, which they tell it themselves at each tick: that is a twelfth of a busy machine's time.
+_WHEN_EMULATED = (
+    " norandmaps mitigations=off tsc=reliable highres=off nohz=off psi=0 systemd.setenv=GOMAXPROCS=1"
+    " rcutree.jiffies_till_first_fqs=30 rcutree.jiffies_till_next_fqs=30"
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class VirtualNode:
         _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
         if self.niceness and (process := qemu.running().get(self.spec.container)):
             processes.let_others_first(process.pid, self.niceness)
+        if self.accelerator.emulated:
+            stale.watch(self.folder)
 
     def stop(self) -> None:
         """Shuts the machine down as its init wants it; one that does not within 90 s loses its power."""

@@ -75,15 +75,15 @@ def test_a_machine_is_prepared_only_when_its_last_file_was_written(tmp_path: Pat
 
 
 def test_a_machine_that_is_off_is_known_by_its_folder(tmp_path: Path) -> None:
-    for name, told in (("kitt", json.dumps({"config": "abc"})), ("rover", "{")):
+    for name, told in (("one", json.dumps({"config": "abc"})), ("two", "{")):
         (tmp_path / "nodes" / name).mkdir(parents=True)
         (tmp_path / "nodes" / name / "vm.json").write_text(told)
-    (tmp_path / "nodes" / "bonnie").mkdir()
+    (tmp_path / "nodes" / "three").mkdir()
     found = vm.guests(tmp_path)
-    assert found["pic4ser-kitt"] == vm.Guest("pic4ser-kitt", str(tmp_path), "abc")
-    assert found["pic4ser-rover"].config == ""
-    assert "pic4ser-bonnie" not in found
-    assert not found["pic4ser-kitt"].alive
+    assert found["pic4ser-one"] == vm.Guest("pic4ser-one", str(tmp_path), "abc")
+    assert found["pic4ser-two"].config == ""
+    assert "pic4ser-three" not in found
+    assert not found["pic4ser-one"].alive
 
 
 @pytest.mark.parametrize(("words", "same_addresses"), [(qemu.EMULATED, True), (qemu.KVM, False)])

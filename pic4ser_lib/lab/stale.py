@@ -1,0 +1,109 @@
+"""Frees an emulated guest that stands still on a stale translation: a process for each, as long as its QEMU runs.
+
+Linux patches its own code while that runs: first with a breakpoint, over which the other processors know their way,
+then with the new instruction. QEMU (7.2 and 10.0, at least) forgets its translation of the old code just before it
+stores the new: a processor that comes by in between keeps the breakpoint for good, runs into it again and again, and
+soon all others wait for it. Storing the same bytes once more makes QEMU translate what is there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pic4ser_lib.lab import qemu, state
+
+_EVERY_SECONDS, _ROUNDS = 2.0, 5
+_LOOKS, _APART_SECONDS = 12, 0.02
+_TIMEOUT = 10.0
+_PROCESSOR = re.compile(r"^CPU#(\d+).*?RIP=([0-9a-f]+).*?HLT=(\d)", re.DOTALL | re.MULTILINE)
+_PACKET = re.compile(rb"\$([^#]*)#..")
+_running: list[subprocess.Popen[bytes]] = []  # they outlive us; until then they are ours to reap
+
+
+def watch(folder: Path) -> None:
+    """Starts watching over the guest whose sockets are in `folder`; what was done is in freed.log there."""
+    with (folder / "freed.log").open("a") as log:
+        words = [sys.executable, "-m", __name__, str(folder)]
+        _running.append(
+            subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        )
+
+
+def still(looks: Sequence[str]) -> frozenset[str]:
+    """The kernel's addresses where a processor that is not idle was in a third of these looks or more.
+
+    A look is QEMU's text of all processors' registers. A long copy stands still too: to free it does no harm.
+    """
+    seen = Counter(
+        (number, address)
+        for look in looks
+        for number, address, halted in _PROCESSOR.findall(look)
+        if halted == "0" and int(address, 16) >> 63
+    )
+    return frozenset(address for (_, address), times in seen.items() if 3 * times >= len(looks))
+
+
+def free(folder: Path, addresses: Iterable[str]) -> None:
+    """Stores the byte at each of these addresses of a running guest anew. Raises OSError.
+
+    The guest stands still meanwhile, for a few milliseconds. A debugger's way, since QEMU's monitor cannot write.
+    """
+    path = folder / "gdb"
+    qemu.monitor(folder / "qmp", f"gdbserver unix:{path},server=on,wait=off")
+    try:
+        with socket.socket(socket.AF_UNIX) as debugger:
+            debugger.settimeout(_TIMEOUT)
+            debugger.connect(str(path))
+            for address in sorted(addresses):
+                byte = _asked(debugger, f"m{address},1")
+                if len(byte) == 2:  # an error, where nothing is mapped, has three letters
+                    _asked(debugger, f"M{address},1:{byte}")
+            _asked(debugger, "D")  # detach: the guest goes on
+    finally:
+        qemu.monitor(folder / "qmp", "gdbserver none")
+
+
+def _asked(debugger: socket.socket, packet: str) -> str:
+    debugger.sendall(f"${packet}#{sum(packet.encode()) % 256:02x}".encode())
+    said = b""
+    while not (found := _PACKET.search(said)):
+        if not (more := debugger.recv(4096)):
+            raise OSError(f"{packet}: QEMU went away")
+        said += more
+    debugger.sendall(b"+")
+    return found[1].decode()
+
+
+def _watch(folder: Path, ended: int) -> None:
+    """Until `ended`, a process's descriptor, can be read from. Only what stands still all the time is freed."""
+    before = deque[frozenset[str]](maxlen=_ROUNDS)
+    while not select.select([ended], [], [], _EVERY_SECONDS)[0]:
+        with suppress(OSError):  # a QEMU that is just ending, or is stopped
+            looks = qemu.monitor(folder / "qmp", *["info registers -a"] * _LOOKS, pause=_APART_SECONDS)
+            before.append(still(looks))
+            if len(before) == _ROUNDS and (stuck := frozenset.intersection(*before)):
+                free(folder, stuck)
+                print(f"{state.now()} stood still at {', '.join(sorted(stuck))}: freed", flush=True)
+                before.clear()
+
+
+def main(words: Sequence[str]) -> int:
+    """`FOLDER`: returns when the QEMU that runs there now has ended."""
+    folder = Path(words[0])
+    with suppress(OSError, ValueError):
+        ended = os.pidfd_open(int((folder / "pid").read_text()))
+        _watch(folder, ended)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
