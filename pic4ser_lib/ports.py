@@ -64,7 +64,7 @@ class Ways:
         """The API server, or None as long as the operator has no kubeconfig for this site."""
         from pic4ser_lib.cluster import Cluster
 
-        return Cluster(self.kubeconfig) if self.kubeconfig.exists() else None
+        return Cluster(self.kubeconfig, patience=self.site.patience) if self.kubeconfig.exists() else None
 
     def port(self, name: str, session: Session | None = None) -> SitePort:
         """The port of a node with an open session, or of the cluster (without one)."""

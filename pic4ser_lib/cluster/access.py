@@ -21,10 +21,13 @@ _PAGE = 500
 
 
 class Cluster:
-    """One cluster, reached with the operator's kubeconfig. Making one costs nothing: the first request connects."""
+    """One cluster, reached with the operator's kubeconfig. Making one costs nothing: the first request connects.
 
-    def __init__(self, kubeconfig: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.kubeconfig = kubeconfig
+    `patience` is how many times longer than usual its answers may take: a site's machines are slow.
+    """
+
+    def __init__(self, kubeconfig: Path, *, patience: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.kubeconfig, self._patience = kubeconfig, patience
         self._sleep = sleep
         self._opened: tuple[Wire, Kinds] | None = None
 
@@ -151,6 +154,6 @@ class Cluster:
     def _open(self) -> tuple[Wire, Kinds]:
         wire = connected(self.kubeconfig)
         if self._opened is None or self._opened[0].client is not wire.client:
-            wire = replace(wire, sleep=self._sleep)
+            wire = replace(wire, sleep=self._sleep, patience=self._patience)
             self._opened = (wire, Kinds(wire))
         return self._opened

@@ -23,7 +23,8 @@ MERGE = "application/merge-patch+json"
 # server is away for a moment whenever etcd elects a leader, as it does when a control plane joins.
 PAUSES = (0.5, 1.0, 2.0)
 _MOMENTARY = frozenset({429, 503, 504})
-_CONNECT, _READ = 5.0, 30.0
+_CONNECT, _READ = 5.0, 30.0  # the first ends with TLS's greeting, for which a slow server computes
+_MOST_PATIENCE = 4.0  # a server that is away should be found out within minutes on a slow site too
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,15 @@ class Answer:
 
 @dataclass
 class Wire:
-    """The way to one API server: `client` is the official client's ApiClient, `base` the server's URL."""
+    """The way to one API server: `client` is the official client's ApiClient, `base` the server's URL.
+
+    `patience` is how many times longer than usual an answer may take; above 4 it is taken for 4.
+    """
 
     client: Any
     base: str
     pauses: tuple[float, ...] = PAUSES
+    patience: float = 1.0
     sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
 
     def send(
@@ -77,12 +82,13 @@ class Wire:
         import urllib3
 
         headers = {"Accept": "application/json, */*", "User-Agent": "pic4ser", **_credentials(self.client)}
+        longer = min(self.patience, _MOST_PATIENCE)
         if body is not None:
             headers["Content-Type"] = content
         try:
             response = self.client.rest_client.pool_manager.request(
                 method, url, headers=headers, body=None if body is None else json.dumps(body).encode(),
-                retries=False, timeout=urllib3.Timeout(connect=_CONNECT, read=_READ),
+                retries=False, timeout=urllib3.Timeout(connect=_CONNECT * longer, read=_READ * longer),
             )  # fmt: skip
         except urllib3.exceptions.HTTPError as error:
             raise ClusterError(

@@ -242,6 +242,22 @@ def test_an_error_of_the_server_is_not_tried_for_ever(cluster: Cluster, server: 
     assert [request.path for request, _ in server.log].count("/api/v1/nodes/x") == 1 + len(wire.PAUSES)
 
 
+@pytest.mark.parametrize(("patience", "times"), [(1, 1), (3, 3), (100, 4)])
+def test_a_slow_site_is_given_more_time_for_an_answer_though_not_for_ever(
+    cluster: Cluster, server: HTTPServer, monkeypatch: pytest.MonkeyPatch, patience: int, times: int
+) -> None:
+    given: list[Any] = []
+    server.expect_request("/api/v1/nodes/x").respond_with_json({"metadata": {"name": "x"}})
+    patient = Cluster(cluster.kubeconfig, patience=patience)
+    pool = wire.connected(cluster.kubeconfig).client.rest_client.pool_manager
+    asked = pool.request
+    monkeypatch.setattr(
+        pool, "request", lambda *a, timeout, **k: (given.append(timeout), asked(*a, timeout=timeout, **k))[1]
+    )
+    assert patient.ask([Read("v1", "Node", "x")]) == [{"metadata": {"name": "x"}}]
+    assert {(each.connect_timeout, each.read_timeout) for each in given} == {(5.0 * times, 30.0 * times)}
+
+
 def test_without_a_kubeconfig_notebook_02_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match="Notebook 02"):
         Cluster(tmp_path / "none").ask([Read("v1", "Node")])
