@@ -29,7 +29,7 @@ PREFIX = "pic4ser-"
 # runs at 48 MB/s instead of 8, and Go's JSON takes two fifths of the time; AVX it has, which TensorFlow needs. A model
 # that was sold, because libraries take some of its features for granted where they find others. A processor with erms
 # copies byte by byte, which is quick in silicon: here it takes two to ten times as long as other ways.
-_MODEL = "IvyBridge,-erms,+sha-ni,-x2apic,-tsc-deadline"  # SHA instructions from QEMU 8.2 on; no emulation has the last
+_MODEL = "IvyBridge,-erms,-x2apic,-tsc-deadline"  # the last two are what emulation lacks
 KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", _MODEL)
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2

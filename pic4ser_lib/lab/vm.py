@@ -34,12 +34,8 @@ _COMMAND_LINE = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet"
 # QEMU keeps translated code by its address: where each program starts at another one, everything is translated anew,
 # and starting a program takes four times as long. Retpolines guard nothing there, and the HPET is a slow clock. Go's
 # scheduler sleeps for 20 us at a time: on ticks, and with one thread for a service's Go code, a control plane that has
-# nothing to do takes two thirds of what it takes otherwise. RCU looks at each tick whether the processors have passed
-# by, which they tell it themselves at each tick: that is a twelfth of a busy machine's time.
-_WHEN_EMULATED = (
-    " norandmaps mitigations=off tsc=reliable highres=off nohz=off psi=0 systemd.setenv=GOMAXPROCS=1"
-    " rcutree.jiffies_till_first_fqs=30 rcutree.jiffies_till_next_fqs=30"
-)
+# nothing to do takes two thirds of what it takes otherwise.
+_WHEN_EMULATED = " norandmaps mitigations=off tsc=reliable highres=off nohz=off psi=0 systemd.setenv=GOMAXPROCS=1"
 
 
 @dataclass(frozen=True)
