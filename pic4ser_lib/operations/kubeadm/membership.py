@@ -27,7 +27,7 @@ echo "@etcd: $(yes test -d /var/lib/etcd/member)"
 echo "@ca: $(sha256sum 2>/dev/null <$e/pki/ca.crt | cut -d ' ' -f 1 || true)"
 echo "@began: $(yes test -e $note)"
 echo "@given: $([ ! -e $e/pki/ca.crt ] || yes test $e/pki/ca.crt -ot $note)"
-torn() { find $e /var/lib/kubelet/*.* /var/lib/kubelet/pki -xdev -type f -name '*.*' -empty 2>/dev/null; }
+torn() { find $e /var/lib/kubelet/*.* /var/lib/kubelet/pki -xdev -type f -name '[!.]*.*' -empty 2>/dev/null; }
 echo "@torn: $(torn | sort | tr '\\n' ' ')"
 echo "@kubelet: $(systemctl is-active kubelet 2>/dev/null || true)"
 echo "@seconds: $(( $(date +%s) - $(stat -c %Y $e/kubelet.conf 2>/dev/null || echo 0) ))"
@@ -36,7 +36,7 @@ echo "@listens: $(ss -Hltnp 'sport = :PORT' 2>/dev/null | names)"
 """
 _READYZ = """
 if [ -e $e/admin.conf ]; then
-  k="kubectl --kubeconfig $e/admin.conf --server https://ADDRESS:PORT --request-timeout=5s"
+  k="kubectl --kubeconfig $e/admin.conf --server https://ADDRESS:PORT --request-timeout=15s"
   ready=$($k get --raw /readyz 2>&1 || true)
   echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
 fi
