@@ -14,9 +14,10 @@ import select
 import socket
 import subprocess
 import sys
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from pic4ser_lib.lab import qemu, state
@@ -39,17 +40,17 @@ def watch(folder: Path) -> None:
 
 
 def still(looks: Sequence[str]) -> frozenset[str]:
-    """The kernel's addresses where a processor that is not idle was in a third of these looks or more.
+    """Where processors go round that were in the kernel, and not idle, at every one of these looks.
 
-    A look is QEMU's text of all processors' registers. A long copy stands still too: to free it does no harm.
+    That is each address that such a processor was at in a tenth of them: the patched one, and those of the handler. A
+    look is QEMU's text of all processors' registers. A busy kernel may look so now and then: to free it does no harm.
     """
-    seen = Counter(
-        (number, address)
-        for look in looks
-        for number, address, halted in _PROCESSOR.findall(look)
-        if halted == "0" and int(address, 16) >> 63
-    )
-    return frozenset(address for (_, address), times in seen.items() if 3 * times >= len(looks))
+    seen: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for look in looks:
+        for number, address, halted in _PROCESSOR.findall(look):
+            seen[number].append((address, halted == "0" and bool(int(address, 16) >> 63)))
+    rounds = [Counter(address for address, _ in at) for at in seen.values() if all(busy for _, busy in at)]
+    return frozenset(address for at in rounds for address, times in at.items() if 10 * times >= len(looks))
 
 
 def free(folder: Path, addresses: Iterable[str]) -> None:
@@ -84,16 +85,16 @@ def _asked(debugger: socket.socket, packet: str) -> str:
 
 
 def _watch(folder: Path, ended: int) -> None:
-    """Until `ended`, a process's descriptor, can be read from. Only what stands still all the time is freed."""
-    before = deque[frozenset[str]](maxlen=_ROUNDS)
+    """Until `ended`, a process's descriptor, can be read from. Only what stands still for ten seconds is freed."""
+    looks = deque[list[str]](maxlen=_ROUNDS)
     while not select.select([ended], [], [], _EVERY_SECONDS)[0]:
         with suppress(OSError):  # a QEMU that is just ending, or is stopped
-            looks = qemu.monitor(folder / "qmp", *["info registers -a"] * _LOOKS, pause=_APART_SECONDS)
-            before.append(still(looks))
-            if len(before) == _ROUNDS and (stuck := frozenset.intersection(*before)):
+            looks.append(qemu.monitor(folder / "qmp", *["info registers -a"] * _LOOKS, pause=_APART_SECONDS))
+            stuck = still([*chain.from_iterable(looks)]) if len(looks) == _ROUNDS else ()
+            if stuck:
                 free(folder, stuck)
                 print(f"{state.now()} stood still at {', '.join(sorted(stuck))}: freed", flush=True)
-                before.clear()
+                looks.clear()
 
 
 def main(words: Sequence[str]) -> int:
