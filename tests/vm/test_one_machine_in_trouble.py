@@ -16,11 +16,6 @@ from machine_outside import VERA
 FILL = "fallocate -l $(( $(stat -f -c '%f * %S' /) - 40 * 1024 * 1024 )) /var/filled"
 """All but 40 MB, root's own reserve included."""
 
-PATCH = """for worker in 1 2; do while [ ! -e /run/patched ]; do /bin/true; done & done
-for time in $(seq 1000); do echo $((time % 2)) >/proc/sys/kernel/sched_schedstats; done
-touch /run/patched; wait; rm /run/patched; echo done"""
-"""A key in the scheduler is turned on and off: emulated, without anyone to free it, it soon stands still for good."""
-
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
     """Everything that was printed, on one line: a sentence may be broken anywhere."""
@@ -45,10 +40,6 @@ def wrong_clock(site: Path) -> Iterator[None]:
 
 def _now() -> int:
     return int(subprocess.run(["date", "+%s"], capture_output=True, text=True, check=True).stdout)
-
-
-def test_a_kernel_that_patches_itself_under_load_goes_on(site: Path) -> None:
-    assert VERA.on(PATCH, timeout=900) == "done"
 
 
 def test_00_says_that_a_clock_is_wrong(wrong_clock: None, site: Path) -> None:

@@ -97,6 +97,7 @@ def values(site: Site) -> dict[str, Any]:
         "kubeScheduler": {"enabled": False},
         "kubeControllerManager": {"enabled": False},
         "prometheus": {"prometheusSpec": _kept(site.monitoring.retention, site.monitoring.prometheus_storage)},
+        **_patient(site.patience),
     }
 
 
@@ -110,6 +111,18 @@ def stack_released(site: Site) -> charts.Released:
 def targets_up(site: Site) -> TargetsUp:
     """Prometheus scrapes every node, and every target of the stack answers."""
     return TargetsUp(len(site.nodes))
+
+
+def _patient(patience: int) -> dict[str, Any]:
+    """On a slow site an answer to a health check may take longer: else what starts is ended again for being slow.
+
+    Of Prometheus and Grafana the chart lets enough go by itself.
+    """
+    if patience == 1:
+        return {}
+    longer = {"timeoutSeconds": patience, "failureThreshold": 10}
+    parts = ("prometheusOperator", "prometheus-node-exporter", "kube-state-metrics")
+    return {part: {"livenessProbe": longer, "readinessProbe": longer} for part in parts}
 
 
 def _kept(retention: str, storage: str) -> dict[str, Any]:

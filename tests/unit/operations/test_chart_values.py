@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pic4ser_lib import site
 from pic4ser_lib.errors import SiteError
 from pic4ser_lib.operations import storage
 from pic4ser_lib.operations.charts.values import defaults, masked, merged, unknown
+from pic4ser_lib.operations.monitoring import stack
+
+ROOT = Path(__file__).parents[3]
 
 STACK = {
     "./stack/Chart.yaml": "dependencies:\n- {name: grafana, condition: grafana.enabled}\n"
@@ -86,3 +91,12 @@ def test_a_server_is_set_up_on_the_node_that_the_site_names_and_nowhere_else() -
     site: Any = SimpleNamespace(storage=export, nodes=(bonnie, kitt))
     assert [storage.exported(site, node) is not None for node in site.nodes] == [False, True]
     assert [storage.server_installed(site, node) is not None for node in site.nodes] == [False, True]
+
+
+def test_a_slow_site_gives_the_stacks_own_parts_longer_for_a_health_check() -> None:
+    usual = site.load(ROOT / "parameters/pic4ser")
+    slow = stack.values(usual.model_copy(update={"patience": 10}))
+    parts = [part for part, told in slow.items() if "livenessProbe" in told]
+    assert parts == ["prometheusOperator", "prometheus-node-exporter", "kube-state-metrics"]
+    assert all(slow[part]["livenessProbe"]["timeoutSeconds"] == 10 for part in parts)
+    assert not [told for told in stack.values(usual).values() if "livenessProbe" in told]
