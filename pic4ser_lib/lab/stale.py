@@ -1,10 +1,10 @@
 """Frees an emulated guest that stands still on a stale translation: a process for each, as long as its QEMU runs.
 
 Linux patches its own code while that runs: first with a breakpoint, over which the other processors know their way,
-then with the new instruction. QEMU (7.2 and 10.0, at least) forgets its translation of the old code just before it
-stores the new: a processor that comes by in between keeps the breakpoint for good, runs into it again and again, and
-soon all others wait for it. Storing the same bytes once more makes QEMU translate what is there. In the scheduler it
-comes to a panic within a moment, which nobody can help.
+then with the new instruction. On QEMU (7.2 and 10.0) a processor now and then runs into that breakpoint again and again
+though memory holds the new instruction, and soon all others wait for it: its translation was made between the moment
+when QEMU forgot the old one and the store. Storing the same byte once more makes QEMU translate what is there. In the
+scheduler it comes to a panic within a moment, which nobody can help.
 """
 
 from __future__ import annotations
