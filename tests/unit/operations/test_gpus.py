@@ -119,8 +119,8 @@ def test_the_stack_keeps_prometheus_data_only_where_the_site_names_a_size() -> N
 
     def spec(size: str) -> dict[str, Any]:
         kept = SimpleNamespace(retention="10d", prometheus_storage=size)
-        found: dict[str, Any] = stack.values(SimpleNamespace(monitoring=kept))["prometheus"]["prometheusSpec"]  # type: ignore[arg-type]
-        return found
+        found: dict[str, Any] = stack.values(SimpleNamespace(monitoring=kept, patience=1))  # type: ignore[arg-type]
+        return dict(found["prometheus"]["prometheusSpec"])
 
     assert spec("") == {"retention": "10d"}
     claim = spec("50Gi")["storageSpec"]["volumeClaimTemplate"]["spec"]
