@@ -161,7 +161,8 @@ class ClusterScope:
             )
         if former := self.bound.opened.pop(forward.name, None):
             former.close()
-        made = self.bound.opened[forward.name] = Cluster(self.bound.ways.kubeconfig).forward(forward)
+        cluster = Cluster(self.bound.ways.kubeconfig, patience=self.bound.site.patience)
+        made = self.bound.opened[forward.name] = cluster.forward(forward)
         seen = f"{made.url} until {time.strftime('%H:%M', time.localtime(made.until))}"
         return self.bound.keep_all((Record(CLUSTER, forward.name, forward.wanted, Outcome.OK, seen, kind="proof"),))
 
@@ -170,7 +171,7 @@ class ClusterScope:
         assert cluster is not None, "stands_on has just been read from it"
         with Progress() as progress:
             told = partial(progress.tell, CLUSTER)
-            evidence = cluster.prove(proof, tell=told, patience=self.bound.site.patience)
+            evidence = cluster.prove(proof, tell=told)
         seconds = time.monotonic() - started
         return Record(CLUSTER, proof.name, proof.wanted, Outcome.OK, seen=evidence, seconds=seconds, kind="proof")
 

@@ -44,7 +44,7 @@ def _cluster(site: Site) -> Cluster:
     from pic4ser_lib.cluster import Cluster
     from pic4ser_lib.ports import state_folder
 
-    return Cluster(state_folder(site.name) / "kubeconfig")
+    return Cluster(state_folder(site.name) / "kubeconfig", patience=site.patience)
 
 
 def _credentials(cluster: Cluster) -> tuple[str, str]:

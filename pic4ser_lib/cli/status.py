@@ -60,7 +60,7 @@ def seen(site: Site) -> tuple[NodeState, ...]:
     if not kubeconfig.exists():
         reason = f"you have no kubeconfig of {site.name} yet"
         raise ClusterError(reason=reason, remedy="Run `pic4ser run` on it: notebook 02 makes one.")
-    found = Cluster(kubeconfig).ask([Read("v1", "Node")])[0]
+    found = Cluster(kubeconfig, patience=site.patience).ask([Read("v1", "Node")])[0]
     return states([node.name for node in site.nodes], found if isinstance(found, list) else [])
 
 

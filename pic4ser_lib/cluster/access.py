@@ -23,7 +23,7 @@ _PAGE = 500
 class Cluster:
     """One cluster, reached with the operator's kubeconfig. Making one costs nothing: the first request connects.
 
-    `patience` is how many times longer than usual its answers may take: a site's machines are slow.
+    `patience` is how many times longer than usual its answers and proofs may take: a site's machines are slow.
     """
 
     def __init__(self, kubeconfig: Path, *, patience: float = 1.0, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -51,13 +51,12 @@ class Cluster:
         answer = self._wire.send("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}/log")
         return answer.text if answer.status == 200 else ""
 
-    def prove(self, proof: Proof, *, tell: Callable[[str], None], patience: float = 1.0) -> str:
+    def prove(self, proof: Proof, *, tell: Callable[[str], None]) -> str:
         """Run a proof in namespace pic4ser-proof and return its evidence; the namespace is always removed again.
 
-        `patience` is how many times longer than usual anything may take: a site's machines are slow.
         Raises StepFailed with the cause that the cluster itself names (an image, a taint, a line of the log).
         """
-        return prove(self, proof, tell=tell, patience=patience)
+        return prove(self, proof, tell=tell, patience=self._patience)
 
     def forward(self, forward: Forward) -> Forwarded:
         """A service on a port of this machine, until it is closed or its time has passed. Raises ClusterError."""
@@ -67,7 +66,7 @@ class Cluster:
         """Whether the API server says that it is ready. Never raises, never waits for long."""
         try:
             wire = connected(self.kubeconfig)
-            return Wire(wire.client, wire.base, pauses=()).send("GET", "/readyz").status == 200
+            return replace(wire, pauses=(), patience=self._patience).send("GET", "/readyz").status == 200
         except ClusterError:
             return False
 

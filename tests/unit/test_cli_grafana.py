@@ -34,7 +34,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPSer
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(config))
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-        site = SimpleNamespace(name="mine", path=tmp_path, valid_on="")
+        site = SimpleNamespace(name="mine", path=tmp_path, valid_on="", patience=1)
         monkeypatch.setattr("pic4ser_lib.site.load", lambda folder: site)
         yield server
         wire.connected(path).close()
