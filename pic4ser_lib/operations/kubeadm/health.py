@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PKI = "/etc/kubernetes/pki/etcd"
 ETCDCTL = (
-    "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s -n kube-system exec etcd-NODE -- etcdctl "
+    "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s -n kube-system exec etcd-NODE -- etcdctl "
     f"--endpoints=https://127.0.0.1:2379 --cacert={_PKI}/ca.crt --cert={_PKI}/healthcheck-client.crt "
     f"--key={_PKI}/healthcheck-client.key"
 )

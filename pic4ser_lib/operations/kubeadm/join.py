@@ -28,7 +28,7 @@ _LABEL = "node-role.kubernetes.io/control-plane"
 # The hash of the CA's public key is what a joining node recognises the cluster by; it is public.
 _CLUSTER = """
 e=/etc/kubernetes
-k() { kubectl --kubeconfig $e/admin.conf --request-timeout=10s "$@"; }
+k() { kubectl --kubeconfig $e/admin.conf --request-timeout=60s "$@"; }
 if [ -e $e/admin.conf ]; then
   ready=$(k get --raw /readyz 2>&1 || true)
   echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"

@@ -36,7 +36,7 @@ echo "@listens: $(ss -Hltnp 'sport = :PORT' 2>/dev/null | names)"
 """
 _READYZ = """
 if [ -e $e/admin.conf ]; then
-  k="kubectl --kubeconfig $e/admin.conf --server https://ADDRESS:PORT --request-timeout=15s"
+  k="kubectl --kubeconfig $e/admin.conf --server https://ADDRESS:PORT --request-timeout=60s"
   ready=$($k get --raw /readyz 2>&1 || true)
   echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
 fi
