@@ -43,7 +43,7 @@ if ! kubectl kustomize "$t/tree/%OVERLAY%" >"$t/rendered" 2>"$t/error"; then
 fi
 echo "@rendered: $(%RENDERED%)"
 [ -e %ADMIN% ] || exit 0
-kubectl --kubeconfig %ADMIN% --request-timeout=20s get -f "$t/rendered" --ignore-not-found -o json >"$t/live" || exit 1
+kubectl --kubeconfig %ADMIN% --request-timeout=60s get -f "$t/rendered" --ignore-not-found -o json >"$t/live" || exit 1
 echo "@live: $(%LIVE%)"
 """
 _JOB = """
@@ -59,7 +59,7 @@ spec:
 """
 _ASK = """
 [ -e %ADMIN% ] || { echo "@absent: no cluster"; exit 0; }
-job() { kubectl --kubeconfig %ADMIN% --request-timeout=20s create --dry-run=server -o name -f - 2>&1 | tr '\\n' ' '; }
+job() { kubectl --kubeconfig %ADMIN% --request-timeout=60s create --dry-run=server -o name -f - 2>&1 | tr '\\n' ' '; }
 echo "@right: $(printf %s %RIGHT% | job)"
 echo "@wrong: $(printf %s %WRONG% | job)"
 """

@@ -15,7 +15,7 @@ export HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf LC_ALL=C
 [ -x %HELM% ] || { echo "@absent: no helm"; exit 0; }
 [ -e "$KUBECONFIG" ] || { echo "@absent: no cluster"; exit 0; }
 t=$(mktemp -d); trap 'rm -rf "$t"' EXIT
-kubectl="kubectl --request-timeout=20s -n %NAMESPACE%"
+kubectl="kubectl --request-timeout=60s -n %NAMESPACE%"
 %HELM% list -n %NAMESPACE% -o json >"$t/list" || exit 1
 %HELM% get all %RELEASE% -n %NAMESPACE% --template '%ALL%' >"$t/all" 2>/dev/null &
 %HELM% get values %RELEASE% -n %NAMESPACE% -o json >"$t/values" 2>/dev/null &

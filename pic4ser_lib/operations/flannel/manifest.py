@@ -31,7 +31,7 @@ fi
 echo "@sha256: $(sha256sum <"$f" | cut -d ' ' -f 1)"
 if [ -e ADMIN ]; then
   echo "@live:"
-  kubectl --kubeconfig ADMIN --request-timeout=20s get -f "$f" --ignore-not-found -o json || exit 1
+  kubectl --kubeconfig ADMIN --request-timeout=60s get -f "$f" --ignore-not-found -o json || exit 1
 fi
 echo "@manifest:"
 cat "$f"

@@ -26,7 +26,7 @@ done
 """
 _CLUSTER = """
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s"
+k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
 set -e
 node=$($k get node NODE --ignore-not-found -o jsonpath='{.status.conditions}')
 pod=$($k -n kube-flannel get pod -l app=flannel --field-selector spec.nodeName=NODE \\

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SECRET, USER_KEY, PASSWORD_KEY = "grafana-admin", "admin-user", "admin-password"
 EXISTING_SECRET = {"existingSecret": SECRET, "userKey": USER_KEY, "passwordKey": PASSWORD_KEY}
-_KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=20s"
+_KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
 _LOOK = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
 keys=$({_KUBECTL} -n {NAMESPACE} get secret {SECRET} --ignore-not-found \\

@@ -22,7 +22,7 @@ RUNTIME, BINARY = "nvidia", "/usr/bin/nvidia-container-runtime"
 _NAMED = 12
 _PODS = """
 [ -e /etc/kubernetes/kubelet.conf ] || exit 0
-kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=10s get pods -A \\
+kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=60s get pods -A \\
   --field-selector spec.nodeName=NODE,status.phase=Running \\
   -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}' 2>/dev/null || echo unknown
 """

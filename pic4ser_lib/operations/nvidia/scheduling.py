@@ -24,7 +24,7 @@ _LINES = 4
 # The last lines that the plugin wrote, on nodes that offer fewer GPUs than the site says: they usually name the cause.
 _LOGS = """
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=10s"
+k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
 for pair in PAIRS; do
   node=${pair%=*}
   seen=$($k get node "$node" -o jsonpath='{.status.allocatable.nvidia\\.com/gpu}' 2>/dev/null)
