@@ -45,7 +45,8 @@ def read(nodes: Nodes, *, minutes: float = 15.0, longest_gap: float = 5.0, end: 
         if mode is Mode.PLAN or end is not None:
             return Gpus(ask(minutes * 60, end, 0.0))
         lately = min(60.0, minutes * 60)
-        whole = sampled(lambda: ask(lately, None, lately), patience=PATIENCE if mode is Mode.APPLY else 0.0)
+        patience = PATIENCE * nodes.site.patience if mode is Mode.APPLY else 0.0
+        whole = sampled(lambda: ask(lately, None, lately), patience=patience)
         return Gpus(ask(minutes * 60, whole.end, lately), must=True)
     except ClusterError:
         if mode is Mode.PLAN:
