@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 API = "kubeadm.k8s.io/v1beta4"
 CRI_SOCKET = "unix:///run/containerd/containerd.sock"
 _TOKEN, _KEY = "JOIN_TOKEN", "CERTIFICATE_KEY"
-_PATCHES, _ASKED = "/run/pic4ser/kubeadm-patches", ("kube-apiserver", "kube-scheduler", "etcd")
+_PATCHES = "/run/pic4ser/kubeadm-patches"
+_ASKED = ("kube-apiserver", "kube-scheduler", "etcd")  # whether they are ready
+_LOOKED_AFTER = (*_ASKED, "kube-controller-manager")  # whether they live
+_SILENCES = 8  # of ten seconds at least, after which the kubelet starts one of them anew
 # kubeadm's own, in seconds (its API reference, v1beta4, Timeouts). A slow machine's API server answers, but later.
 _TIMEOUTS = {
     "controlPlaneComponentHealthCheck": 240, "kubeletHealthCheck": 240, "kubernetesAPICall": 60,
@@ -27,6 +31,9 @@ _LEASES = {"leader-elect-lease-duration": 15, "leader-elect-renew-deadline": 10,
 _ETCD_ANSWERS = {"etcd-healthcheck-timeout": 2, "etcd-readycheck-timeout": 2}
 _ETCD_BEATS = {"heartbeat-interval": 100, "election-timeout": 1000}
 _LONGEST_ELECTION = 50_000  # etcd refuses more
+# How often etcd tells each of an API server's watches how far it is, in seconds: kubeadm's choice. With two API servers
+# and a hundred kinds of objects that is most of what an idle etcd does.
+_ETCD_TELLS = {"watch-progress-notify-interval": 5}
 # What etcd calls slow, in milliseconds, and says in three long lines for each request: on a slow machine for all.
 _ETCD_SLOW = {"warning-apply-duration": 100, "warning-unary-request-duration": 300}
 _ETCD_SAYS = {"name": "log-level", "value": "warn"}
@@ -82,13 +89,15 @@ def patches(site: Site) -> tuple[Run, ...]:
     """What has to be done before kubeadm makes a control plane: the patches that its configuration names.
 
     The kubelet asks kubeadm's static pods each second whether they are ready, and a slow control plane is
-    busy with that: two answer by TLS, and etcd asks its other members. Nothing where the site asks for no patience.
+    busy with that: two answer by TLS, and etcd asks its other members. One that is slow to say that it lives is started
+    anew, which makes it slower still. Nothing where the site asks for no patience.
     """
     if site.patience == 1:
         return ()
-    patch = '{"spec": {"containers": [{"name": "%s", "readinessProbe": {"periodSeconds": PERIOD}}]}}'
-    printed = f"printf '{patch.replace('PERIOD', str(site.patience))}' $part >{_PATCHES}/$part+strategic.json"
-    return (Run(f"mkdir -p {_PATCHES} && for part in {' '.join(_ASKED)}; do {printed}; done"),)
+    written = [
+        f"cat >{_PATCHES}/{part}+strategic.json <<'E'\n{_patch(part, site.patience)}\nE" for part in _LOOKED_AFTER
+    ]
+    return (Run("\n".join([f"mkdir -p {_PATCHES}", *written])),)
 
 
 def endpoint(site: Site) -> str:
@@ -121,6 +130,13 @@ def _registration(site: Site, node: Node) -> dict[str, Any]:
     return registration
 
 
+def _patch(part: str, patience: int) -> str:
+    probes = {"livenessProbe": {"failureThreshold": _SILENCES * patience}}
+    if part in _ASKED:
+        probes["readinessProbe"] = {"periodSeconds": patience}
+    return json.dumps({"spec": {"containers": [{"name": part, **probes}]}})
+
+
 def _patched(site: Site) -> dict[str, Any]:
     return {"patches": {"directory": _PATCHES}} if site.patience != 1 else {}
 
@@ -142,7 +158,8 @@ def _waits(site: Site) -> dict[str, Any]:
     beats = min(site.patience, _LONGEST_ELECTION // _ETCD_BEATS["election-timeout"])
     leases = {"extraArgs": _arguments(_LEASES, site.patience, "s")}
     slow = _arguments(_ETCD_SLOW, site.patience, "ms")
-    etcd = [*_arguments(_ETCD_BEATS, beats, ""), *slow, _ETCD_SAYS]
+    tells = _arguments(_ETCD_TELLS, site.patience, "s")
+    etcd = [*_arguments(_ETCD_BEATS, beats, ""), *tells, *slow, _ETCD_SAYS]
     return {
         **_QUICK_KEYS,
         "apiServer": {"extraArgs": _arguments(_ETCD_ANSWERS, site.patience, "s")},

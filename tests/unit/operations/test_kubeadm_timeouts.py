@@ -68,7 +68,8 @@ def test_a_slow_sites_control_plane_waits_longer_for_its_own_parts() -> None:
     assert asked["apiServer"]["etcd-healthcheck-timeout"] == "20s"
     beats = {"heartbeat-interval": "1000", "election-timeout": "10000"}
     slow = {"warning-apply-duration": "1000ms", "warning-unary-request-duration": "3000ms"}
-    assert asked["etcd"] == beats | slow | {"log-level": "warn"}
+    tells = {"watch-progress-notify-interval": "50s"}
+    assert asked["etcd"] == beats | tells | slow | {"log-level": "warn"}
 
 
 def test_etcd_is_not_asked_for_more_than_it_takes() -> None:
@@ -91,6 +92,11 @@ def test_the_patches_are_what_kubeadm_reads(tmp_path: Path) -> None:
     (made,) = configuration.patches(PIC4SER.model_copy(update={"patience": 10}))
     subprocess.run(["bash", "-c", made.command.replace("/run/pic4ser", str(tmp_path))], check=True)
     files = {file.name: json.loads(file.read_text("utf-8")) for file in (tmp_path / "kubeadm-patches").iterdir()}
-    probed = {"name": "etcd", "readinessProbe": {"periodSeconds": 10}}
+    lives = {"livenessProbe": {"failureThreshold": 80}}
+    probed = {"name": "etcd", **lives, "readinessProbe": {"periodSeconds": 10}}
     assert files["etcd+strategic.json"] == {"spec": {"containers": [probed]}}
-    assert set(files) == {f"{part}+strategic.json" for part in ("etcd", "kube-apiserver", "kube-scheduler")}
+    ready = ("etcd", "kube-apiserver", "kube-scheduler")
+    assert set(files) == {f"{part}+strategic.json" for part in (*ready, "kube-controller-manager")}
+    assert files["kube-controller-manager+strategic.json"]["spec"]["containers"] == [
+        {"name": "kube-controller-manager", **lives}
+    ]
