@@ -21,6 +21,7 @@ RELEASE = "prometheus"
 _OWN = f"serviceMonitor/{NAMESPACE}/"
 _PER_NODE = ("kubelet", "node-exporter")
 _NAMED = 4
+_LONGEST_SCRAPE = "30s"  # as long as it is from one scrape to the next; after 10 s a target counts as down otherwise
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,12 @@ def values(site: Site) -> dict[str, Any]:
         "kubeProxy": {"enabled": False},
         "kubeScheduler": {"enabled": False},
         "kubeControllerManager": {"enabled": False},
-        "prometheus": {"prometheusSpec": _kept(site.monitoring.retention, site.monitoring.prometheus_storage)},
+        "prometheus": {
+            "prometheusSpec": {
+                **_kept(site.monitoring.retention, site.monitoring.prometheus_storage),
+                **({"scrapeTimeout": _LONGEST_SCRAPE} if site.patience != 1 else {}),
+            }
+        },
         **_patient(site.patience),
     }
 
