@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from pic4ser_lib.site import Node, Site
 
 _MADE = "/etc/kubernetes/manifests/kube-apiserver.yaml"
-# Which images those are is kubeadm's knowledge. An image that is only half there has no name yet.
+# Which images those are is kubeadm's knowledge; where it does not say, its pull will say why. An image that is half
+# there has no name yet.
 _QUESTION = f"""
 echo "@made: $([ ! -e {_MADE} ] || echo yes)"
 echo "@kubeadm: $(kubeadm version -o short 2>/dev/null || true)"
-if [ ! -e {_MADE} ] && wanted=$(kubeadm config images list OF 2>/dev/null); then
+if [ ! -e {_MADE} ]; then
+  wanted=$(kubeadm config images list OF 2>/dev/null) || wanted=unknown
   there=$(ctr -n k8s.io images ls -q || true)
   echo "@missing: $(echo "$wanted" | grep -vxF -e "$there" | tr '\\n' ' ')"
 fi
