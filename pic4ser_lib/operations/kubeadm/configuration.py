@@ -32,7 +32,7 @@ _ETCD_ANSWERS = {"etcd-healthcheck-timeout": 2, "etcd-readycheck-timeout": 2}
 _ETCD_BEATS = {"heartbeat-interval": 100, "election-timeout": 1000}
 _LONGEST_ELECTION = 50_000  # etcd refuses more
 # How often etcd tells each of an API server's watches how far it is, in seconds: kubeadm's choice. With two API servers
-# and a hundred kinds of objects that is about half of what an idle etcd does.
+# and a hundred kinds of objects that keeps an idle etcd busy, and those that it tells.
 _ETCD_TELLS = {"watch-progress-notify-interval": 5}
 # What etcd calls slow, in milliseconds, and says in three long lines for each request: on a slow machine for all.
 _ETCD_SLOW = {"warning-apply-duration": 100, "warning-unary-request-duration": 300}

@@ -1,4 +1,4 @@
-"""What a control plane runs is on the machine before kubeadm makes it: most of the time of `kubeadm init` and `join`.
+"""What a control plane runs is on the machine before kubeadm makes it (upstream: kubeadm config images pull).
 
 Machines fetch at the same time, while no API server and no etcd run yet that would have to keep up meanwhile; and a
 registry that cannot be reached says so before anything of a cluster exists.
