@@ -6,7 +6,6 @@ A node's folder:
     connect.sh     puts the tap device of its network card on the lab's bridge; the device goes when QEMU ends
     vm.json        what it was made from, written last
     console.log, qmp, pid
-    freed.log      when it was freed from a stale translation, if it is emulated
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from pathlib import Path
 from shlex import quote
 
 from pic4ser_lib.errors import DeadlinePassed, LabError
-from pic4ser_lib.lab import identity, initrd, network, processes, qemu, stale, state
+from pic4ser_lib.lab import identity, initrd, network, processes, qemu, state
 from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
@@ -129,8 +128,6 @@ class VirtualNode:
         _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
         if self.niceness and (process := qemu.running().get(self.spec.container)):
             processes.let_others_first(process.pid, self.niceness)
-        if self.accelerator.emulated:
-            stale.watch(self.folder)
 
     def stop(self) -> None:
         """Shuts the machine down as its init wants it; one that does not within 90 s loses its power."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.operations import archives
 from pic4ser_lib.operations.flannel.manifest import covers
+from pic4ser_lib.operations.kubectl import ADMIN, KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.packed import as_json, pack, unpacked
 from pic4ser_lib.operations.workloads import Around, missing
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 NAMESPACE, DEPLOYMENT = "kubeflow", "training-operator"
 OVERLAY = "manifests/overlays/standalone"
-_ADMIN = "/etc/kubernetes/admin.conf"
 _RENDER = """
 export LC_ALL=C
 command -v curl >/dev/null || { echo "@lacking: curl"; exit 0; }
@@ -43,7 +43,7 @@ if ! kubectl kustomize "$t/tree/%OVERLAY%" >"$t/rendered" 2>"$t/error"; then
 fi
 echo "@rendered: $(%RENDERED%)"
 [ -e %ADMIN% ] || exit 0
-kubectl --kubeconfig %ADMIN% --request-timeout=60s get -f "$t/rendered" --ignore-not-found -o json >"$t/live" || exit 1
+%KUBECTL% get -f "$t/rendered" --ignore-not-found -o json >"$t/live" || exit 1
 echo "@live: $(%LIVE%)"
 """
 _JOB = """
@@ -59,7 +59,7 @@ spec:
 """
 _ASK = """
 [ -e %ADMIN% ] || { echo "@absent: no cluster"; exit 0; }
-job() { kubectl --kubeconfig %ADMIN% --request-timeout=60s create --dry-run=server -o name -f - 2>&1 | tr '\\n' ' '; }
+job() { %KUBECTL% create --dry-run=server -o name -f - 2>&1 | tr '\\n' ' '; }
 echo "@right: $(printf %s %RIGHT% | job)"
 echo "@wrong: $(printf %s %WRONG% | job)"
 """
@@ -103,7 +103,8 @@ class Applied(Step):
             "OVERLAY": OVERLAY,
             "RENDERED": pack('cat "$t/rendered"'),
             "LIVE": pack('cat "$t/live"'),
-            "ADMIN": _ADMIN,
+            "ADMIN": ADMIN,
+            "KUBECTL": KUBECTL,
         }
         return Shell(_filled(_RENDER, words), on=self.first)
 
@@ -226,7 +227,7 @@ class AcceptsJobs(Step):
     def probe(self) -> Shell:
         """A right TFJob, and one whose container has not the name that the operator looks for."""
         right, wrong = (_filled(_JOB, {"CONTAINER": name, "IMAGE": self.image}) for name in ("tensorflow", "main"))
-        words = {"ADMIN": _ADMIN, "RIGHT": shlex.quote(right), "WRONG": shlex.quote(wrong)}
+        words = {"ADMIN": ADMIN, "KUBECTL": KUBECTL, "RIGHT": shlex.quote(right), "WRONG": shlex.quote(wrong)}
         return Shell(_filled(_ASK, words), on=self.first)
 
     def parse(self, raw: str) -> Verdicts:

@@ -7,6 +7,7 @@ import shlex
 from typing import Any
 
 from pic4ser_lib.operations.charts.helm import PATH
+from pic4ser_lib.operations.kubectl import PATIENT
 from pic4ser_lib.operations.packed import pack
 
 # The chart is fetched only when the release is not as wanted, into a folder of its own: a question leaves no cache.
@@ -15,7 +16,7 @@ export HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf LC_ALL=C
 [ -x %HELM% ] || { echo "@absent: no helm"; exit 0; }
 [ -e "$KUBECONFIG" ] || { echo "@absent: no cluster"; exit 0; }
 t=$(mktemp -d); trap 'rm -rf "$t"' EXIT
-kubectl="kubectl --request-timeout=60s -n %NAMESPACE%"
+kubectl="kubectl %PATIENT% -n %NAMESPACE%"
 %HELM% list -n %NAMESPACE% -o json >"$t/list" || exit 1
 %HELM% get all %RELEASE% -n %NAMESPACE% --template '%ALL%' >"$t/all" 2>/dev/null &
 %HELM% get values %RELEASE% -n %NAMESPACE% -o json >"$t/values" 2>/dev/null &
@@ -68,6 +69,7 @@ def script(*, release: str, namespace: str, chart: str, version: str, repository
         "PACKED": pack('cat "$t/$part"'),
         "FILE": pack('cat "$f"'),
         "HELM": PATH,
+        "PATIENT": PATIENT,
         "NAMESPACE": shlex.quote(namespace),
         "RELEASE": shlex.quote(release),
         "REPOSITORY": shlex.quote(repository),

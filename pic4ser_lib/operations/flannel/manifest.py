@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.kubectl import ADMIN, KUBECTL
 from pic4ser_lib.steps import Apply, Decision, Later, Read, Refused, Settling, Shell, Step, object_name
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 NAMESPACE, DAEMON_SET = "kube-flannel", "kube-flannel-ds"
 # flannel reads its configuration when it starts: with this on its pods, a changed configuration rolls them.
 STAMP = "pic4ser/net-conf-sha256"
-_ADMIN = "/etc/kubernetes/admin.conf"
 _FETCH = """
 f=$(mktemp) && trap 'rm -f "$f" "$f.error"' EXIT
 if ! command -v curl >/dev/null; then echo "@no curl"; exit 0; fi
@@ -31,11 +31,11 @@ fi
 echo "@sha256: $(sha256sum <"$f" | cut -d ' ' -f 1)"
 if [ -e ADMIN ]; then
   echo "@live:"
-  kubectl --kubeconfig ADMIN --request-timeout=60s get -f "$f" --ignore-not-found -o json || exit 1
+  KUBECTL get -f "$f" --ignore-not-found -o json || exit 1
 fi
 echo "@manifest:"
 cat "$f"
-"""
+""".replace("ADMIN", ADMIN).replace("KUBECTL", KUBECTL)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Applied(Step):
 
     def probe(self) -> Shell:
         """Fetched by the first control plane, with what the cluster has of it."""
-        return Shell(_FETCH.replace("URL", shlex.quote(self.url)).replace("ADMIN", _ADMIN), on=self.first)
+        return Shell(_FETCH.replace("URL", shlex.quote(self.url)), on=self.first)
 
     def parse(self, raw: str) -> Fetched:
         """Three parts: a checksum or an error, the cluster's objects as JSON, the manifest as it came."""

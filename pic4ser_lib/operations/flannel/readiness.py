@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Decision, Later, Read, Restart, Settling, Shell, Step
 
@@ -26,7 +27,7 @@ done
 """
 _CLUSTER = """
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
+k="KUBECTL"
 set -e
 node=$($k get node NODE --ignore-not-found -o jsonpath='{.status.conditions}')
 pod=$($k -n kube-flannel get pod -l app=flannel --field-selector spec.nodeName=NODE \\
@@ -34,7 +35,7 @@ pod=$($k -n kube-flannel get pod -l app=flannel --field-selector spec.nodeName=N
 echo "@now: $(date -u +%FT%TZ)"
 echo "@node: $node"
 echo "@pod: $pod"
-"""
+""".replace("KUBECTL", KUBECTL)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.steps import Later, Read, Refused, Settling, Shell, Step
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _COMPONENTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 _PKI = "/etc/kubernetes/pki/etcd"
 ETCDCTL = (
-    "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s -n kube-system exec etcd-NODE -- etcdctl "
+    f"{KUBECTL} -n kube-system exec etcd-NODE -- etcdctl "
     f"--endpoints=https://127.0.0.1:2379 --cacert={_PKI}/ca.crt --cert={_PKI}/healthcheck-client.crt "
     f"--key={_PKI}/healthcheck-client.key"
 )

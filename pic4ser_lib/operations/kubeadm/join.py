@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pic4ser_lib.operations.kubeadm import configuration, unfinished
 from pic4ser_lib.operations.kubeadm.membership import Membership, membership, question
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Action, Content, Decision, Later, Refused, Run, Secret, Settling, Shell, Step
 
@@ -28,7 +29,7 @@ _LABEL = "node-role.kubernetes.io/control-plane"
 # The hash of the CA's public key is what a joining node recognises the cluster by; it is public.
 _CLUSTER = """
 e=/etc/kubernetes
-k() { kubectl --kubeconfig $e/admin.conf --request-timeout=60s "$@"; }
+k() { KUBECTL "$@"; }
 if [ -e $e/admin.conf ]; then
   ready=$(k get --raw /readyz 2>&1 || true)
   echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
@@ -43,7 +44,7 @@ if [ -e $e/admin.conf ]; then
     echo "@hash: $(key | sha256sum | cut -d ' ' -f 1)"
   fi
 fi
-"""
+""".replace("KUBECTL", KUBECTL)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.kubectl import ADMIN
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Action, Decision, KeepKubeconfig, Later, OwnKubeconfig, Refused, Run, Secret, Shell, Step
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Node, Site
 
-ADMIN, ROOTS = "/etc/kubernetes/admin.conf", "/root/.kube/config"
+ROOTS = "/root/.kube/config"
 # Both hold a private key: a probe prints their checksums and never a line of them but the server's.
 _ROOT_QUESTION = f"""
 sum() {{ [ ! -e "$1" ] || sha256sum <"$1" | cut -d ' ' -f 1; }}

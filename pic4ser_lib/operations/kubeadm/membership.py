@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pic4ser_lib.operations.kubeadm.unfinished import NOTE
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.operations.marked import marked
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -36,11 +37,11 @@ echo "@listens: $(ss -Hltnp 'sport = :PORT' 2>/dev/null | names)"
 """
 _READYZ = """
 if [ -e $e/admin.conf ]; then
-  k="kubectl --kubeconfig $e/admin.conf --server https://ADDRESS:PORT --request-timeout=60s"
+  k="KUBECTL --server https://ADDRESS:PORT"
   ready=$($k get --raw /readyz 2>&1 || true)
   echo "@readyz: $(echo "$ready" | tr '\\n' ' ')"
 fi
-"""
+""".replace("KUBECTL", KUBECTL)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pic4ser_lib.operations.kubeadm.configuration import CRI_SOCKET
 from pic4ser_lib.operations.kubeadm.health import ETCDCTL
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.steps import Run
 
 _FOLDER = "/var/lib/pic4ser"
@@ -30,7 +31,7 @@ _NO_MEMBER = (
     "id=$(etcdctl member list | awk -F ', ' '$4 == \"https://ADDRESS:2380\" {print $1}') && "
     '{ [ -z "$id" ] || etcdctl member remove "$id"; }'
 )
-_NO_NODE = "kubectl --kubeconfig /etc/kubernetes/admin.conf delete node NAME --ignore-not-found"
+_NO_NODE = f"{KUBECTL} delete node NAME --ignore-not-found"
 
 
 def begin() -> Run:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.monitoring.prometheus import NAMESPACE
 from pic4ser_lib.steps import Decision, Forward, Later, Run, Secret, Shell, Step
@@ -18,17 +19,16 @@ if TYPE_CHECKING:
 
 SECRET, USER_KEY, PASSWORD_KEY = "grafana-admin", "admin-user", "admin-password"
 EXISTING_SECRET = {"existingSecret": SECRET, "userKey": USER_KEY, "passwordKey": PASSWORD_KEY}
-_KUBECTL = "kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
 _LOOK = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-keys=$({_KUBECTL} -n {NAMESPACE} get secret {SECRET} --ignore-not-found \\
+keys=$({KUBECTL} -n {NAMESPACE} get secret {SECRET} --ignore-not-found \\
   -o go-template='{{{{range $key, $value := .data}}}}{{{{if $value}}}}{{{{$key}}}} {{{{end}}}}{{{{end}}}}') || exit 1
 echo "@cluster: there"
 echo "@keys: $keys"
 """
 # What a release of the chart made before is taken over: Grafana's own database keeps the first password it was given.
 _MADE_BY = f"""
-old=$({_KUBECTL} -n {NAMESPACE} get secret prometheus-grafana --ignore-not-found \\
+old=$({KUBECTL} -n {NAMESPACE} get secret prometheus-grafana --ignore-not-found \\
   -o jsonpath='{{.data.{PASSWORD_KEY}}}' | base64 -d)
 if [ -n "$old" ]; then echo "$old"; else head -c 64 /dev/urandom | base64 -w 0 | tr -dc A-Za-z0-9 | head -c 24; fi
 """
@@ -72,7 +72,7 @@ class GrafanaPassword(Step):
         secret = Secret("Grafana's password", _MADE_BY.strip(), self.first)
         head, tail = _OBJECTS.split("PASSWORD")
         # Server-side: a client-side apply would keep the password in an annotation once more.
-        command = f"{_KUBECTL} apply --server-side --field-manager=pic4ser -f -"
+        command = f"{KUBECTL} apply --server-side --field-manager=pic4ser -f -"
         return [Run(command, stdin=(head, secret, tail), on=self.first)]
 
 

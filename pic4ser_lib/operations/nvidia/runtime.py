@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.operations import containerd, services
 from pic4ser_lib.operations import containerd_tables as tables
+from pic4ser_lib.operations.kubectl import PATIENT
 from pic4ser_lib.steps import Decision, Later, Refused, Restart, Settling, Shell
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ RUNTIME, BINARY = "nvidia", "/usr/bin/nvidia-container-runtime"
 _NAMED = 12
 _PODS = """
 [ -e /etc/kubernetes/kubelet.conf ] || exit 0
-kubectl --kubeconfig /etc/kubernetes/kubelet.conf --request-timeout=60s get pods -A \\
+kubectl --kubeconfig /etc/kubernetes/kubelet.conf PATIENT get pods -A \\
   --field-selector spec.nodeName=NODE,status.phase=Running \\
   -o jsonpath='{range .items[*]}{.metadata.namespace}/{.metadata.name}{"\\n"}{end}' 2>/dev/null || echo unknown
-"""
+""".replace("PATIENT", PATIENT)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations.kubectl import KUBECTL
 from pic4ser_lib.operations.workloads import Around, why_not_ready
 from pic4ser_lib.steps import Decision, Later, Patch, Read, Settling, Shell, Step
 
@@ -24,7 +25,7 @@ _LINES = 4
 # The last lines that the plugin wrote, on nodes that offer fewer GPUs than the site says: they usually name the cause.
 _LOGS = """
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-k="kubectl --kubeconfig /etc/kubernetes/admin.conf --request-timeout=60s"
+k="KUBECTL"
 for pair in PAIRS; do
   node=${pair%=*}
   seen=$($k get node "$node" -o jsonpath='{.status.allocatable.nvidia\\.com/gpu}' 2>/dev/null)
@@ -33,7 +34,7 @@ for pair in PAIRS; do
     $k -n NAMESPACE logs "$pod" --tail=LINES --all-containers 2>/dev/null | sed "s/^/@$node: /" || true
   done
 done
-"""
+""".replace("KUBECTL", KUBECTL)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pic4ser_lib.operations.kubectl import ADMIN
 from pic4ser_lib.operations.training_job.specification import Job, selector
 from pic4ser_lib.steps import Shell
 
-_ADMIN = "/etc/kubernetes/admin.conf"
 _TAIL = 12
 _PREFIX = re.compile(r"^\[pod/([^/]+)/[^\]]+\] ?(.*)$")
 _NUMBER = (int, float)
@@ -52,7 +52,7 @@ class Said:
 
 def asked(job: Job) -> Shell:
     """The question, for the first control plane."""
-    words = {"ADMIN": _ADMIN, "NAMESPACE": shlex.quote(job.namespace), "SELECTOR": shlex.quote(selector(job))}
+    words = {"ADMIN": ADMIN, "NAMESPACE": shlex.quote(job.namespace), "SELECTOR": shlex.quote(selector(job))}
     script = _ASK.replace("TAIL", str(_TAIL))
     for word, value in words.items():
         script = script.replace(word, value)
