@@ -30,7 +30,8 @@ RELEASE, NEXT_RELEASE = RELEASES = ("bookworm", "trixie")  # Debian 12, whose sy
 class NodeSpec:
     """One node as the site's folder names it. `exports` is the path that it serves by NFS, "" for none.
 
-    `release` is the code name of its Debian; only virtual machines may be of another than the lab's own.
+    `release` is the code name of its Debian; only virtual machines may be of another than the lab's own. Of
+    a `worker` kubeadm asks nothing.
     """
 
     name: str
@@ -39,6 +40,7 @@ class NodeSpec:
     exports: str = ""
     kind: str = CONTAINER
     release: str = RELEASE
+    worker: bool = False
 
     @property
     def container(self) -> str:

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,10 +30,7 @@ PREFIX = "pic4ser-"
 # that was sold, because libraries take some of its features for granted where they find others. A processor with erms
 # copies byte by byte, which is quick in silicon: here it takes two to ten times as long as other ways.
 _MODEL = "IvyBridge,-erms,-x2apic,-tsc-deadline"  # the last two are what emulation lacks
-# One thread runs all processors of a guest in turn. With one each, what has to be atomic is slow, they wait for each
-# other whenever the host runs another guest, and QEMU (7.2, 10.0) now and then goes on with its translation of a
-# breakpoint that Linux, patching its own code, had put there for a moment: the guest then stands still for good.
-KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=single", "-cpu", _MODEL)
+KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", _MODEL)
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
 _TRY = "console=ttyS0 quiet panic=-1 pic4ser.probe"
@@ -110,12 +108,13 @@ def press_power_button(process: Process) -> None:
 
 def command(path: Path, *names: str, timeout: float = 10.0) -> list[Any]:
     """What QEMU returned for these commands of its machine protocol. Raises OSError."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        connection.connect(str(path))
-        lines = connection.makefile("rw")
-        lines.readline()  # QEMU greets first
-        return [_answer(lines, name) for name in ("qmp_capabilities", *names)][1:]
+    return _told(path, [{"execute": name} for name in names], timeout, pause=0.0)
+
+
+def monitor(path: Path, *lines: str, timeout: float = 10.0, pause: float = 0.0) -> list[str]:
+    """What QEMU's monitor for people printed for each of these lines, `pause` seconds apart. Raises OSError."""
+    typed = [{"execute": "human-monitor-command", "arguments": {"command-line": line}} for line in lines]
+    return _told(path, typed, timeout, pause)
 
 
 def held_bytes(status: str) -> int:
@@ -124,8 +123,23 @@ def held_bytes(status: str) -> int:
     return int(figures.get("RssAnon", "0 kB").split()[0]) * 1024
 
 
-def _answer(lines: Any, name: str) -> Any:
-    lines.write(json.dumps({"execute": name}) + "\n")
+def _told(path: Path, commands: Sequence[dict[str, Any]], timeout: float, pause: float) -> list[Any]:
+    told = []
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(str(path))
+        lines = connection.makefile("rw")
+        lines.readline()  # QEMU greets first
+        _answer(lines, {"execute": "qmp_capabilities"})
+        for each in commands:
+            told.append(_answer(lines, each))
+            time.sleep(pause)
+    return told
+
+
+def _answer(lines: Any, asked: dict[str, Any]) -> Any:
+    name = asked["execute"]
+    lines.write(json.dumps(asked) + "\n")
     lines.flush()
     while line := lines.readline():
         told = json.loads(line)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -124,12 +124,30 @@ def down() -> subprocess.CompletedProcess[str]:
 
 def qemu(name: str = "pic4ser-") -> list[int]:
     """The process ids of the lab's virtual machines whose names begin so, from their command lines."""
-    found = []
+    every = _commands().items()
+    return [pid for pid, words in every if is_qemu(words) and any(word.startswith(name) for word in words)]
+
+
+def emulated() -> list[int]:
+    """Those whose every instruction is translated."""
+    return [pid for pid, words in _commands().items() if is_qemu(words) and "tcg,thread=multi" in words]
+
+
+def is_qemu(words: Sequence[str]) -> bool:
+    """Whether a process is a virtual machine, by its command line."""
+    return words[0].endswith("qemu-system-x86_64")
+
+
+def watchers() -> list[int]:
+    """The process ids of what watches over emulated machines."""
+    return [pid for pid, words in _commands().items() if "pic4ser_lib.lab.stale" in words]
+
+
+def _commands() -> dict[int, list[str]]:
+    found = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
-            words = path.read_bytes().decode(errors="replace").split("\0")
-            if words[0].endswith("qemu-system-x86_64") and any(word.startswith(name) for word in words):
-                found.append(int(path.parent.name))
+            found[int(path.parent.name)] = path.read_bytes().decode(errors="replace").split("\0")
     return found
 
 
