@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pic4ser_lib.errors import CommandFailed, DeadlinePassed, PicError, StepFailed, StepRefused
+from pic4ser_lib.pace import rest
 from pic4ser_lib.steps import (
     Action,
     Decision,
@@ -148,6 +149,7 @@ def _reached(
     _act(port, step, decision, taken, tell)
     deadline = clock.now() + within
     while taken or _is_open(decision):
+        asked = clock.now()
         seen, decision = _judged(step, _asked(port, [step])[0])
         if not _is_open(decision):
             break
@@ -158,7 +160,8 @@ def _reached(
         if clock.now() >= deadline:
             raise _late(port.node, step, seen, decision, within)
         tell(f"{step.name}: waits for {_missing(decision)}")
-        clock.sleep(min(1.0, max(0.0, deadline - clock.now())))
+        now = clock.now()
+        clock.sleep(min(rest(now - asked, least=1.0), max(0.0, deadline - now)))
     return seen
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from pic4ser_lib.cluster import claims, pods
 from pic4ser_lib.errors import DeadlinePassed, PicError, StepFailed
+from pic4ser_lib.pace import rest
 from pic4ser_lib.steps import Apply, Delete, Patch, Proof, Read
 
 NAMESPACE = "pic4ser-proof"
@@ -104,6 +105,7 @@ class _Run:
         """Until each pod among `objects` is as wanted. Raises StepFailed at once for a pod that never will be."""
         names = {o["metadata"]["name"] for o in objects if o["kind"] == "Pod"}
         while names:
+            asked = self.clock.now()
             seen = self._pods(names)
             open_pods = [pod for pod in seen if not good(pod)]
             if lost := [pod for pod in open_pods if pod.hopeless]:
@@ -116,7 +118,7 @@ class _Run:
                 seen_last = "; ".join([*unbound, *map(self._with_log, open_pods)])
                 raise self._failed(f"after {self.proof.within:.0f} s: {seen_last}")
             self.tell(f"{self.proof.name}: waits for pods to be {state}: {waiting}")
-            self.clock.sleep(_POLL)
+            self.clock.sleep(rest(self.clock.now() - asked, least=_POLL))
 
     def read_logs(self) -> str:
         """The evidence, each pod's log; a missing line fails the proof. Raises StepFailed."""
@@ -165,12 +167,14 @@ class _Run:
 
     def _until(self, what: str, seconds: float, lacks: Callable[[], str]) -> None:
         within = seconds * self.patience
-        deadline = self.clock.now() + within
+        asked = self.clock.now()
+        deadline = asked + within
         while missing := lacks():
             if self.clock.now() >= deadline:
                 raise DeadlinePassed(waiting_for=what, seconds=within, last_seen=missing, remedy=_CONTROLLERS)
             self.tell(f"{self.proof.name}: waits for {what}")
-            self.clock.sleep(_POLL)
+            self.clock.sleep(rest(self.clock.now() - asked, least=_POLL))
+            asked = self.clock.now()
 
     def _pods(self, names: set[str]) -> list[pods.Pod]:
         found, events = self.api.ask([_PODS, _EVENTS])
