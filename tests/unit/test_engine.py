@@ -102,6 +102,24 @@ def outcomes(world: World, *steps: Step, mode: Mode) -> list[Outcome]:
     return [r.outcome for r in run(world, steps, mode, tell=lambda line: None, clock=ticking()).records]
 
 
+@pytest.mark.parametrize(("takes", "rests"), [(0.0, 1.0), (0.4, 1.0), (4.0, 8.0)])
+def test_who_takes_long_to_answer_is_left_two_thirds_of_the_time(takes: float, rests: float) -> None:
+    time, slept = [0.0], list[float]()
+
+    class Slow(World):
+        def ask(self, questions: Sequence[Question]) -> list[Raw]:
+            time[0] += takes
+            return super().ask(questions)
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        time[0] += seconds
+
+    world, clock = Slow(delays={"lamp": 3}), Clock(now=lambda: time[0], sleep=sleep)
+    run(world, [SwitchedOn("lamp", settles_within=60)], Mode.APPLY, tell=lambda line: None, clock=clock)
+    assert (world.on, set(slept)) == ({"lamp"}, {rests})
+
+
 def test_a_converged_cell_asks_once_and_does_nothing() -> None:
     world = World(on={"lamp", "fan"})
     assert outcomes(world, SwitchedOn("lamp"), SwitchedOn("fan"), mode=Mode.APPLY) == [Outcome.OK, Outcome.OK]
