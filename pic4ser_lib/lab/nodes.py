@@ -30,8 +30,7 @@ RELEASE, NEXT_RELEASE = RELEASES = ("bookworm", "trixie")  # Debian 12, whose sy
 class NodeSpec:
     """One node as the site's folder names it. `exports` is the path that it serves by NFS, "" for none.
 
-    `release` is the code name of its Debian; only virtual machines may be of another than the lab's own. Of
-    a `worker` kubeadm asks nothing.
+    `release` is the code name of its Debian; only virtual machines may be of another than the lab's own.
     """
 
     name: str
@@ -40,7 +39,6 @@ class NodeSpec:
     exports: str = ""
     kind: str = CONTAINER
     release: str = RELEASE
-    worker: bool = False
 
     @property
     def container(self) -> str:

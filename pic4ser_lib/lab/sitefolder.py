@@ -48,10 +48,8 @@ def found(folder: str | Path) -> Path:
 def nodes_of(folder: Path) -> tuple[NodeSpec, ...]:
     """The nodes to boot, control planes first. Raises LabError when an address is not one of the lab's."""
     cluster = read(folder / "cluster.yaml")
-    workers = _names(cluster, "workers")
-    names = [*_names(cluster, "control_planes"), *workers]
-    told = {name: read(folder / "nodes" / f"{name}.yaml") for name in names}
-    nodes = tuple(_node(name, told[name], cluster.get("storage"), worker=name in workers) for name in names)
+    names = [*_names(cluster, "control_planes"), *_names(cluster, "workers")]
+    nodes = tuple(_node(name, read(folder / "nodes" / f"{name}.yaml"), cluster.get("storage")) for name in names)
     if wrong := [f"{node.name} has {node.address or 'no address'}" for node in nodes if not _ours(node.address)]:
         seen = f"{', '.join(wrong)}; the lab's nodes live in {SUBNET} from {FIRST_NODE_ADDRESS} on"
         raise LabError(what=f"read the site {folder}", seen=seen, remedy=_REMEDY)
@@ -164,14 +162,14 @@ def read(path: Path) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _node(name: str, told: dict[str, Any], storage: Any, *, worker: bool) -> NodeSpec:
+def _node(name: str, told: dict[str, Any], storage: Any) -> NodeSpec:
     # A site without a storage.node has its NFS server already: whoever has the server's address plays it.
     address, gpus = str(told.get("address", "")), told.get("gpus", 0)
     serves = isinstance(storage, dict) and storage.get("server") == address and not storage.get("node")
     exports = str(storage.get("path", "")) if serves else ""
     kind, release = str(told.get("kind", CONTAINER)), str(told.get("release", RELEASE))
     gpus = gpus if isinstance(gpus, int) else 0
-    return NodeSpec(name, address, gpus=gpus, exports=exports, kind=kind, release=release, worker=worker)
+    return NodeSpec(name, address, gpus=gpus, exports=exports, kind=kind, release=release)
 
 
 def _unfit(nodes: Sequence[NodeSpec]) -> str:

@@ -26,7 +26,7 @@ from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, US
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
 
-_CPUS = 2  # as many as kubeadm wants of a control plane
+_CPUS = 2  # kubeadm wants as many
 _STOP_SECONDS = 90.0
 _NICE = 5  # a third of the time of what is not nice, where there is too little of it
 _BOOT_SECONDS = 300.0
@@ -103,11 +103,6 @@ class VirtualNode:
         return f"pic4ser{self.address.rpartition('.')[2]}"
 
     @property
-    def cpus(self) -> int:
-        """An emulated worker has one: what two of them do for each other costs a fifth of their time."""
-        return 1 if self.spec.worker and self.accelerator.emulated else _CPUS
-
-    @property
     def niceness(self) -> int:
         """Notebooks come before emulated machines, which are equals: of two etcd members both wait for the slower."""
         return _NICE if self.accelerator.emulated else 0
@@ -170,7 +165,7 @@ class VirtualNode:
             *("nice", "-n", str(self.niceness), qemu.PROGRAM),
             *("-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
-            *("-m", f"{self.memory // 2**20}M", "-smp", str(self.cpus), "-uuid", uuid, "-rtc", "base=utc"),
+            *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", "base=utc"),
             *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", line),
             *("-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,discard=unmap"),
             *("-netdev", f"tap,id=lab,ifname={self.tap},script={folder}/connect.sh,downscript=no"),

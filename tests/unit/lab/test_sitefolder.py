@@ -22,7 +22,7 @@ def _site(folder: Path, **addresses: str) -> Path:
 
 def test_nodes_are_read_in_the_order_of_the_site(tmp_path: Path) -> None:
     nodes = sitefolder.nodes_of(_site(tmp_path / "s", kitt="10.83.17.12", bonnie="10.83.17.11"))
-    assert nodes == (NodeSpec("kitt", "10.83.17.12"), NodeSpec("bonnie", "10.83.17.11", worker=True))
+    assert nodes == (NodeSpec("kitt", "10.83.17.12"), NodeSpec("bonnie", "10.83.17.11"))
 
 
 def test_gpus_and_the_export_belong_to_the_node_that_the_site_names(tmp_path: Path) -> None:

@@ -94,17 +94,6 @@ def test_only_an_emulated_machine_gives_up_random_addresses(
     assert ("norandmaps" in _after(made.command(uuid=""), "-append").split()) is same_addresses
 
 
-@pytest.mark.parametrize(("worker", "words", "cpus"), [
-    (True, qemu.EMULATED, "1"), (False, qemu.EMULATED, "2"), (True, qemu.KVM, "2"),
-])  # fmt: skip
-def test_only_an_emulated_worker_has_one_processor(
-    tmp_path: Path, worker: bool, words: tuple[str, ...], cpus: str
-) -> None:
-    spec = replace(KITT, worker=worker)
-    made = replace(_node(tmp_path, spec), accelerator=qemu.Accelerator(words, ""))
-    assert _after(made.command(uuid=""), "-smp") == cpus
-
-
 @pytest.mark.parametrize(("words", "niceness"), [(qemu.EMULATED, 5), (qemu.KVM, 0)], ids=["emulated", "at full speed"])
 def test_notebooks_come_before_emulated_machines(tmp_path: Path, words: tuple[str, ...], niceness: int) -> None:
     made = replace(_node(tmp_path), accelerator=qemu.Accelerator(words, ""))
