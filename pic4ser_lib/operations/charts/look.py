@@ -50,6 +50,7 @@ for inner in $(find . -path '*/charts/*.tgz'); do tar -xzf "$inner" -C "$(dirnam
 find . -type f | grep -E '^\./[^/]+(/charts/[^/]+)*/(values|Chart)\.yaml$' | while read -r f; do
   echo "@file $f: $(%FILE%)"
 done
+find . -type d -name crds | grep -E '^\./[^/]+(/charts/[^/]+)*/crds$' | sort | sed 's/.*/@definitions &: yes/'
 """
 _ALL = (
     "{{.Release.Chart.Metadata.Name}}|{{.Release.Chart.Metadata.Version}}|{{.Release.Info.Status}}\n"

@@ -1,7 +1,8 @@
 """A chart's release: `helm upgrade --install` with a pinned chart and values, when it differs from what is there.
 
 Compared are the chart's version and the values that the release was given. An interrupted run leaves a release that
-helm refuses to touch (pending-install, pending-upgrade, uninstalling): it is undone first, and the plan says so.
+helm refuses to touch (pending-install, pending-upgrade, uninstalling): it is undone first, and the plan says so. The
+chart's custom resource definitions go before its release (definitions.py says why).
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pic4ser_lib.operations.charts import look
+from pic4ser_lib.operations.charts import definitions, look
 from pic4ser_lib.operations.charts.helm import ENVIRONMENT, PATH
-from pic4ser_lib.operations.charts.values import defaults, masked, merged, secrets, unknown
+from pic4ser_lib.operations.charts.values import defaults, masked, merged, secrets, switched_on, unknown
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.packed import as_json, unpacked
 from pic4ser_lib.operations.workloads import Around, missing
@@ -33,6 +34,7 @@ PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 class Release:
     """A release as helm has it, what of it is not running yet, and the chart's own values where they were asked for.
 
+    `definitions` are the folders in it whose custom resources its releases with the wanted values bring.
     `absent` says why nothing could be asked; `others` are releases of the same chart beside it; `earlier` is the last
     revision that was deployed, 0 if none ever was; `busy`: a helm is at work on that node right now. `gone` are
     objects of it that somebody deleted; `missing` says what its workloads lack.
@@ -50,6 +52,7 @@ class Release:
     gone: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     known: dict[str, Any] | None = field(default=None, repr=False)
+    definitions: tuple[str, ...] = ()
     failed: str = ""
     note: str = ""
 
@@ -115,6 +118,7 @@ class Released(Step):
             gone=tuple(sorted(key.removeprefix("gone ") for key in said if key.startswith("gone "))),
             missing=tuple(filter(None, (missing(one, _around(said)) for one in live))),
             known=defaults(files) if files else None,
+            definitions=tuple(self._definitions(said, files)),
             failed=said.get("failed", ""),
             note=unpacked(said["notes"]).strip(),
         )
@@ -131,7 +135,7 @@ class Released(Step):
         if seen.busy and seen.status.startswith(PENDING):
             return Settling(f"another helm on {self.first}: the release is {seen.status}")
         self._refuse(seen)
-        return [*self._recovered(seen), self._upgrade(seen)]
+        return [*self._recovered(seen), *self._defined(seen), self._upgrade(seen)]
 
     def _is_wanted(self, seen: Release) -> bool:
         return (seen.chart, seen.version, seen.values) == (self.chart, self.version, self.values)
@@ -169,6 +173,23 @@ class Released(Step):
         if seen.status in PENDING or seen.status == "uninstalling":
             return [self._helm(f"uninstall {self.release} -n {self.namespace}")]
         return []
+
+    def _defined(self, seen: Release) -> Sequence[Action]:
+        if not seen.definitions:
+            return []
+        words = definitions.applied(
+            seen.definitions,
+            chart=self.chart,
+            version=self.version,
+            repository=self.repository,
+            within=self.settles_within,
+        )
+        return [Run(words, on=self.first, timeout=900)]
+
+    def _definitions(self, said: dict[str, str], files: dict[str, str]) -> Iterator[str]:
+        """Of the chart's crds/ folders those that are not in a dependency that is switched off."""
+        on = [f"{folder}/crds" for folder in switched_on(files, self.values)] if files else []
+        return (folder for folder in on if f"definitions {folder}" in said)
 
     def _upgrade(self, seen: Release) -> Run:
         words = ["upgrade", "--install", self.release, self.chart, "--repo", self.repository, "--version", self.version]

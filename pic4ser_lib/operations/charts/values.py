@@ -33,19 +33,28 @@ def defaults(files: Mapping[str, str], folder: str = "") -> dict[str, Any]:
 
     `files` are the texts of each Chart.yaml and values.yaml by path; `folder` is the chart's own in it.
     """
-    folder = folder or min((path.rpartition("/")[0] for path in files), key=len, default="")
-    about, own = _read(files.get(f"{folder}/Chart.yaml")), _read(files.get(f"{folder}/values.yaml"))
-    below: dict[str, Any] = {}
-    listed = about.get("dependencies") or []
-    for name in _subcharts(files, folder):
-        called = [one.get("alias") or name for one in listed if one.get("name") == name] or [name]
-        inside = defaults(files, f"{folder}/charts/{name}")
-        below |= dict.fromkeys(called, inside)
-    known = merged(below, own)
-    for switch in (s.strip() for one in listed for s in str(one.get("condition") or "").split(",")):
-        if switch:
-            known = merged(_nested(switch.split(".")), known)
+    folder = folder or _top(files)
+    known = _given(files, folder)
+    for switch in (switch for one in _dependencies(files, folder) for switch in _switches(one)):
+        known = merged(_nested(switch), known)
     return known
+
+
+def switched_on(files: Mapping[str, str], values: Values, folder: str = "") -> Iterator[str]:
+    """The folders of the chart and of those inside it that these values leave switched on; `files` as for `defaults`.
+
+    Of a dependency's conditions the first that is true or false counts, and without any it is on (Helm's documentation,
+    "Charts"). Tags are not looked at: none of our charts has any.
+    """
+    folder = folder or _top(files)
+    known = merged(_given(files, folder), values)
+    yield folder
+    for name in _subcharts(files, folder):
+        for one in _named(name, _dependencies(files, folder)):
+            said = (_at(switch, known) for switch in _switches(one))
+            if next((on for on in said if isinstance(on, bool)), True):
+                inside = known.get(_called(one))
+                yield from switched_on(files, inside if isinstance(inside, dict) else {}, f"{folder}/charts/{name}")
 
 
 def unknown(values: Values, known: Values) -> tuple[tuple[str, str], ...]:
@@ -83,6 +92,44 @@ def _strangers(values: Values, known: Values, path: tuple[str, ...] = ()) -> Ite
             yield here
         elif isinstance(value, dict) and isinstance(known[key], dict):
             yield from _strangers(value, known[key], here)
+
+
+def _given(files: Mapping[str, str], folder: str) -> dict[str, Any]:
+    """The chart's values.yaml over those of the charts in it."""
+    below: dict[str, Any] = {}
+    for name in _subcharts(files, folder):
+        inside = defaults(files, f"{folder}/charts/{name}")
+        below |= {_called(one): inside for one in _named(name, _dependencies(files, folder))}
+    return merged(below, _read(files.get(f"{folder}/values.yaml")))
+
+
+def _dependencies(files: Mapping[str, str], folder: str) -> list[Values]:
+    return list(_read(files.get(f"{folder}/Chart.yaml")).get("dependencies") or [])
+
+
+def _named(name: str, dependencies: Sequence[Values]) -> Sequence[Values]:
+    """A chart may be there under several aliases; one that is only put into the folder counts as well."""
+    return [one for one in dependencies if one.get("name") == name] or [{"name": name}]
+
+
+def _called(dependency: Values) -> str:
+    return str(dependency.get("alias") or dependency["name"])
+
+
+def _switches(dependency: Values) -> list[list[str]]:
+    """Its conditions as keys into the parent's values."""
+    paths = (path.strip() for path in str(dependency.get("condition") or "").split(","))
+    return [path.split(".") for path in paths if path]
+
+
+def _at(keys: Sequence[str], values: Any) -> Any:
+    for key in keys:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
+
+
+def _top(files: Mapping[str, str]) -> str:
+    return min((path.rpartition("/")[0] for path in files), key=len, default="")
 
 
 def _nearest(path: Sequence[str], known: Values) -> str:

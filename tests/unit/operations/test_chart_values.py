@@ -11,7 +11,7 @@ import pytest
 from pic4ser_lib import site
 from pic4ser_lib.errors import SiteError
 from pic4ser_lib.operations import storage
-from pic4ser_lib.operations.charts.values import defaults, masked, merged, unknown
+from pic4ser_lib.operations.charts.values import defaults, masked, merged, switched_on, unknown
 from pic4ser_lib.operations.monitoring import stack
 
 ROOT = Path(__file__).parents[3]
@@ -65,6 +65,29 @@ def test_a_chart_without_values_knows_everything() -> None:
 
 def test_the_parent_goes_before_the_chart_inside() -> None:
     assert KNOWN["grafana"]["sidecar"] == {"label": "x", "image": "z"}
+
+
+@pytest.mark.parametrize(
+    ("values", "on"),
+    [
+        ({}, ["grafana", "node-feature-discovery"]),  # without a word from anybody a dependency is on
+        ({"grafana": {"enabled": False}}, ["node-feature-discovery"]),
+        ({"nfd": {"enabled": True}, "gfd": {"enabled": False}}, ["grafana", "node-feature-discovery"]),  # first counts
+        ({"gfd": {"enabled": False}}, ["grafana"]),  # the first is not there: the second does
+        ({"nfd": {"enabled": "yes"}, "gfd": {"enabled": False}}, ["grafana"]),  # and a text is neither
+    ],
+)
+def test_of_a_dependencys_conditions_the_first_that_says_something_counts(
+    values: dict[str, Any], on: list[str]
+) -> None:
+    assert list(switched_on(STACK, values)) == ["./stack", *(f"./stack/charts/{name}" for name in on)]
+
+
+def test_a_dependencys_own_values_switch_what_is_in_it() -> None:
+    inner = {"./a/charts/b/Chart.yaml": "dependencies: [{name: c, condition: c.on}]", "./a/charts/b/charts/c/x": ""}
+    files = {"./a/Chart.yaml": "dependencies: [{name: b, alias: z}]", **inner}
+    assert list(switched_on(files, {"z": {"c": {"on": False}}})) == ["./a", "./a/charts/b"]
+    assert list(switched_on(files, {"b": {"c": {"on": False}}})) == ["./a", "./a/charts/b", "./a/charts/b/charts/c"]
 
 
 def test_lists_are_replaced_and_maps_merged() -> None:
