@@ -149,6 +149,7 @@ def _reached(
     _act(port, step, decision, taken, tell)
     deadline = clock.now() + within
     while taken or _is_open(decision):
+        _settled(port, step, deadline, tell, clock)
         asked = clock.now()
         seen, decision = _judged(step, _asked(port, [step])[0])
         if not _is_open(decision):
@@ -160,9 +161,24 @@ def _reached(
         if clock.now() >= deadline:
             raise _late(port.node, step, seen, decision, within)
         tell(f"{step.name}: waits for {_missing(decision)}")
-        now = clock.now()
-        clock.sleep(min(rest(now - asked, least=1.0), max(0.0, deadline - now)))
+        _rest(asked, deadline, clock)
     return seen
+
+
+def _settled(port: Port, step: Step, deadline: float, tell: Tell, clock: Clock) -> None:
+    """Returns when the step's cheap question finds nothing missing, at the deadline, or when there is no such one."""
+    while (questions := step.meanwhile()) and clock.now() < deadline:
+        asked = clock.now()
+        answers = tuple(port.ask(questions))
+        if any(isinstance(answer, Later) for answer in answers) or not (missing := step.missing(answers)):
+            return
+        tell(f"{step.name}: waits for {missing}")
+        _rest(asked, deadline, clock)
+
+
+def _rest(asked: float, deadline: float, clock: Clock) -> None:
+    now = clock.now()
+    clock.sleep(min(rest(now - asked, least=1.0), max(0.0, deadline - now)))
 
 
 def _act(port: Port, step: Step, decision: Decision, taken: list[Action], tell: Tell) -> None:

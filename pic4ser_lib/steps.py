@@ -213,7 +213,8 @@ class Step:
     """Base of all steps: a name, a wanted state as a present-tense sentence, and three questions.
 
     Concrete steps are frozen dataclasses. `settles_within` (seconds) is how long the wanted state may take to come
-    about by itself after the actions; 0 means it must be there at once.
+    about by itself after the actions; 0 means it must be there at once. Who waits asks `probe` again and again; a step
+    whose probe is dear may name a cheaper question for that (`meanwhile`, `missing`). The verdict is the probe's.
     """
 
     name: str
@@ -231,6 +232,14 @@ class Step:
     def actions(self, seen: Any) -> Decision:
         """What to do about it: a list of actions ([]: already so), or Later, or Settling. Raises Refused."""
         raise NotImplementedError
+
+    def meanwhile(self) -> tuple[Question, ...]:
+        """What to ask while something settles, before `probe` is asked again; nothing: only `probe`."""
+        return ()
+
+    def missing(self, raw: tuple[Raw, ...]) -> str:
+        """What the answers to `meanwhile` lack still; empty when it is time to ask `probe`."""
+        return ""
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class World:
             self.on.add(name)
 
     def _state(self, name: str) -> str:
+        name = name.removeprefix("glance at ")
         return "on" if name in self.on else "started" if f"turn on {name}" in self.done else "off"
 
 
@@ -91,6 +92,17 @@ class SwitchedOn(Step):
             if seen[0] == "started" and self.settles_within
             else [Run(f"turn on {self.switch}")]
         )
+
+
+@dataclass(frozen=True)
+class DearToAsk(SwitchedOn):
+    """Of which a glance says as much while it is waited for."""
+
+    def meanwhile(self) -> tuple[Shell, ...]:
+        return (Shell(f"glance at {self.switch}"),)
+
+    def missing(self, raw: tuple[Raw, ...]) -> str:
+        return "" if raw[0] == "on" else "the lamp's light"
 
 
 def ticking() -> Clock:
@@ -155,6 +167,38 @@ def test_apply_waits_for_what_settles() -> None:
     world = World(delays={"lamp": 3})
     assert outcomes(world, SwitchedOn("lamp", settles_within=10), mode=Mode.APPLY) == [Outcome.CHANGED]
     assert world.done == ["turn on lamp"]
+
+
+def test_what_is_dear_to_ask_is_asked_before_and_after_the_wait_and_glanced_at_meanwhile() -> None:
+    world, told = World(delays={"lamp": 4}), list[str]()
+    ran = run(world, [DearToAsk("lamp", settles_within=60)], Mode.APPLY, tell=told.append, clock=ticking())
+    full, glance = ("lamp", "lamp"), ("glance at lamp",)
+    assert (ran.error, world.asked) == (None, [full, *[glance] * 5, full])
+    assert "switch.lamp: waits for the lamp's light" in told
+
+
+def test_after_a_glance_that_misses_what_is_missing_the_whole_question_decides() -> None:
+    class Superficial(DearToAsk):
+        def missing(self, raw: tuple[Raw, ...]) -> str:
+            return ""
+
+    world = World(delays={"lamp": 4})
+    assert outcomes(world, Superficial("lamp", settles_within=60), mode=Mode.APPLY) == [Outcome.CHANGED]
+
+
+def test_a_wait_by_glances_ends_at_the_deadline_with_the_whole_answer() -> None:
+    world = World(delays={"lamp": 1000})
+    error = run(world, [DearToAsk("lamp", settles_within=5)], Mode.APPLY, tell=lambda _: None, clock=ticking()).error
+    assert isinstance(error, StepFailed)
+    assert "the lamp's warmth" in str(error)
+    assert len(world.asked) < 10
+
+
+def test_a_verdict_takes_no_glance() -> None:
+    world = World(on={"lamp"})
+    assert outcomes(world, DearToAsk("lamp", settles_within=60), mode=Mode.VERIFY) == [Outcome.OK]
+    assert outcomes(World(), DearToAsk("lamp", settles_within=60), mode=Mode.PLAN) == [Outcome.PLANNED]
+    assert world.asked == [("lamp", "lamp")]
 
 
 def test_actions_of_an_earlier_run_are_only_waited_for_and_are_no_change_of_this_one() -> None:

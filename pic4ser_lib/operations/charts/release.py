@@ -14,19 +14,21 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations import workloads
 from pic4ser_lib.operations.charts import definitions, look
 from pic4ser_lib.operations.charts.helm import ENVIRONMENT, PATH
 from pic4ser_lib.operations.charts.values import defaults, masked, merged, secrets, switched_on, unknown
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.packed import as_json, unpacked
-from pic4ser_lib.operations.workloads import Around, missing
-from pic4ser_lib.steps import Action, Decision, Later, Refused, Run, Settling, Shell, Step
+from pic4ser_lib.operations.workloads import Around
+from pic4ser_lib.steps import Action, Decision, Later, Read, Refused, Run, Settling, Shell, Step
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Site
 
 # The chart comes from its repository's URL: of the repositories that were added, helm would want the caches as well.
 _ENVIRONMENT = f"{ENVIRONMENT} HELM_REPOSITORY_CONFIG=/dev/null"
+_WORKLOADS, _HELMS = ("Deployment", "DaemonSet", "StatefulSet"), "app.kubernetes.io/managed-by=Helm"
 PENDING = ("pending-install", "pending-upgrade", "pending-rollback")
 
 
@@ -116,7 +118,7 @@ class Released(Step):
             earlier=max(deployed, default=0),
             busy="busy" in said,
             gone=tuple(sorted(key.removeprefix("gone ") for key in said if key.startswith("gone "))),
-            missing=tuple(filter(None, (missing(one, _around(said)) for one in live))),
+            missing=tuple(filter(None, (workloads.missing(one, _around(said)) for one in live))),
             known=defaults(files) if files else None,
             definitions=tuple(self._definitions(said, files)),
             failed=said.get("failed", ""),
@@ -136,6 +138,17 @@ class Released(Step):
             return Settling(f"another helm on {self.first}: the release is {seen.status}")
         self._refuse(seen)
         return [*self._recovered(seen), *self._defined(seen), self._upgrade(seen)]
+
+    def meanwhile(self) -> tuple[Read, ...]:
+        """Its workloads and what explains them, without helm: on a slow machine that takes a minute to be asked all."""
+        installed = [Read("apps/v1", kind, namespace=self.namespace, labels=_HELMS) for kind in _WORKLOADS]
+        return (*installed, *(Read("v1", kind, namespace=self.namespace) for kind in ("Pod", "Event")))
+
+    def missing(self, raw: tuple[Any, ...]) -> str:
+        """What its workloads lack. Of a container that crashed only the probe has the log."""
+        *installed, pods, events = raw
+        live = [one for listed in installed for one in listed if _release_of(one) == self.release]
+        return "; ".join(filter(None, (workloads.missing(one, Around(pods, events)) for one in live)))
 
     def _is_wanted(self, seen: Release) -> bool:
         return (seen.chart, seen.version, seen.values) == (self.chart, self.version, self.values)

@@ -25,14 +25,24 @@ AT_ONCE = 3
 
 @dataclass(frozen=True)
 class Drift:
-    """A change that nobody planned, and the notebook and its step that no longer hold."""
+    """A change that nobody planned, and the notebook and its step that no longer hold.
+
+    `put_right` is a command that prints "true" once the notebook has done more than its own step would show.
+    """
 
     what: str
     node: str
     command: str
     notebook: str
     step: str
+    put_right: str = ""
 
+
+RULES = "crd nodefeaturerules.nfd.k8s-sigs.io"
+UPGRADE = (
+    "sudo env HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf helm upgrade nvdp nvidia-device-plugin --version 0.20.0 "
+    "--repo http://10.83.17.2/charts/k8s-device-plugin/ -n nvidia-device-plugin --reuse-values"
+)
 
 DRIFTS = (
     # Not ip_forward: without it, pods on that node cannot be reached, and one of them may be Prometheus.
@@ -78,6 +88,15 @@ DRIFTS = (
         "sudo find /dev/char -lname '*nvidia0' -delete",
         "07_nvidia_integration",
         "nvidia.devices_linked",
+    ),
+    Drift(
+        "a release has other values, and one of its definitions is an old one",
+        "bonnie",
+        f"{UPGRADE} --set mps.enableHostPID=true && {KUBECTL} patch {RULES} --type json -p "
+        """'[{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-preserve-unknown-fields"}]'""",
+        "07_nvidia_integration",
+        "charts.released(nvdp)",
+        f"{KUBECTL} get {RULES} -o jsonpath='{{..x-kubernetes-preserve-unknown-fields}}'",
     ),
     Drift(
         "a dashboard is deleted",
@@ -133,6 +152,9 @@ def noticed(may_boot: None) -> Iterator[dict[str, Checked]]:
     yield by_notebook("verify")
     mended = nbval(sorted({drift.notebook for drift in DRIFTS}), "apply")
     assert mended.code == 0, f"the notebooks did not mend it:\n{mended.said[-3000:]}"
+    for drift in DRIFTS:
+        if drift.put_right:
+            assert on(drift.node, drift.put_right).strip() == "true", f"not put right: {drift.what}"
 
 
 @pytest.mark.parametrize("drift", DRIFTS, ids=lambda drift: drift.what.replace(" ", "_"))
