@@ -207,6 +207,7 @@ class Released(Step):
     def _upgrade(self, seen: Release) -> Run:
         words = ["upgrade", "--install", self.release, self.chart, "--repo", self.repository, "--version", self.version]
         words += ["--namespace", self.namespace, "--create-namespace", "--history-max", "10", "--values", "-"]
+        words += ["--skip-crds"] if seen.definitions else []  # applied just before
         before = _as_yaml(masked(seen.values)) if seen.status else ""
         return self._helm(shlex.join(words), stdin=_as_yaml(self.values), before=before)
 
