@@ -19,7 +19,8 @@ APPLY = "application/apply-patch+yaml"
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 
-# Seconds between tries. Every request of ours may be sent twice: reads, applies, merge patches, deletes. An API
+# Seconds between tries, as many times longer on a slow site: what was not done in time there (504) still keeps its API
+# server busy when the answer comes, and asking again at once adds to it. Every request of ours may be sent twice: reads, applies, merge patches, deletes. An API
 # server is away for a moment whenever etcd elects a leader, as it does when a control plane joins.
 PAUSES = (0.5, 1.0, 2.0)
 _MOMENTARY = frozenset({429, 503, 504})
@@ -48,7 +49,8 @@ class Answer:
 class Wire:
     """The way to one API server: `client` is the official client's ApiClient, `base` the server's URL.
 
-    `patience` is how many times longer than usual an answer may take; above 4 it is taken for 4.
+    `patience` is how many times longer than usual the pauses between tries are, and an answer may take; for an answer,
+    more than 4 is taken for 4.
     """
 
     client: Any
@@ -71,7 +73,7 @@ class Wire:
             else:
                 if pause is None or not _is_momentary(answer):
                     return answer
-            self.sleep(pause)
+            self.sleep(pause * self.patience)
         raise AssertionError("the last try returns or raises")
 
     def close(self) -> None:

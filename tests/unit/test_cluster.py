@@ -216,12 +216,13 @@ def test_an_expired_certificate_is_an_error_with_its_remedy(cluster: Cluster, se
     assert "run notebook 02 again" in raised.value.remedy
 
 
-def test_a_server_that_is_not_there_is_an_error_after_some_tries(tmp_path: Path) -> None:
+@pytest.mark.parametrize("patience", [1, 10])
+def test_a_server_that_is_not_there_is_an_error_after_some_tries(tmp_path: Path, patience: int) -> None:
     pauses: list[float] = []
-    cluster = Cluster(kubeconfig(tmp_path, "http://127.0.0.1:9"), sleep=pauses.append)
+    cluster = Cluster(kubeconfig(tmp_path, "http://127.0.0.1:9"), patience=patience, sleep=pauses.append)
     with pytest.raises(ClusterError, match=r"no answer from http://127\.0\.0\.1:9: .*Connection refused"):
         cluster.ask([Read("v1", "Node")])
-    assert tuple(pauses) == wire.PAUSES
+    assert pauses == [pause * patience for pause in wire.PAUSES]
 
 
 @pytest.mark.parametrize(
