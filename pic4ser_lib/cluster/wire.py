@@ -19,9 +19,10 @@ APPLY = "application/apply-patch+yaml"
 STRATEGIC = "application/strategic-merge-patch+json"
 MERGE = "application/merge-patch+json"
 
-# Seconds between tries, as many times longer on a slow site: what was not done in time there (504) still keeps its API
-# server busy when the answer comes, and asking again at once adds to it. Every request of ours may be sent twice: reads, applies, merge patches, deletes. An API
-# server is away for a moment whenever etcd elects a leader, as it does when a control plane joins.
+# Seconds between tries, as many times longer on a slow site: what was not done in time there (504) still keeps its
+# API server busy when the answer comes, and asking again at once adds to it. Every request of ours may be sent twice:
+# reads, applies, merge patches, deletes. An API server is away for a moment whenever etcd elects a leader, as it does
+# when a control plane joins.
 PAUSES = (0.5, 1.0, 2.0)
 _MOMENTARY = frozenset({429, 503, 504})
 _CONNECT, _READ = 5.0, 30.0  # the first ends with TLS's greeting, for which a slow server computes
