@@ -48,6 +48,18 @@ def test_kubeadm_chooses_its_keys_unless_the_sites_machines_are_slow() -> None:
     assert [_cluster(patience).get("encryptionAlgorithm") for patience in (1, 10)] == [None, "ECDSA-P256"]
 
 
+def _kubelets(patience: int) -> list[dict[str, str]]:
+    """The extra arguments of each node's kubelet."""
+    site = PIC4SER.model_copy(update={"patience": patience})
+    told = (next(yaml.safe_load_all(text))["nodeRegistration"]["kubeletExtraArgs"] for text in _texts(site))
+    return [{each["name"]: each["value"] for each in arguments} for arguments in told]
+
+
+def test_a_kubelet_counts_as_often_as_it_likes_unless_its_machine_is_slow() -> None:
+    assert {kubelet.get("housekeeping-interval") for kubelet in _kubelets(1)} == {None}
+    assert {kubelet.get("housekeeping-interval") for kubelet in _kubelets(10)} == {"100s"}
+
+
 def _arguments(patience: int) -> dict[str, dict[str, str]]:
     """The extra arguments of each part of a control plane that `kubeadm init` makes."""
     told = _cluster(patience)
