@@ -38,7 +38,8 @@ class Drift:
     put_right: str = ""
 
 
-RULES = "crd nodefeaturerules.nfd.k8s-sigs.io"
+RULES, KEPT = "crd nodefeaturerules.nfd.k8s-sigs.io", "x-kubernetes-preserve-unknown-fields"
+FORGET = f'[{{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/{KEPT}"}}]'
 UPGRADE = (
     "sudo env HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf helm upgrade nvdp nvidia-device-plugin --version 0.20.0 "
     "--repo http://10.83.17.2/charts/k8s-device-plugin/ -n nvidia-device-plugin --reuse-values"
@@ -92,11 +93,10 @@ DRIFTS = (
     Drift(
         "a release has other values, and one of its definitions is an old one",
         "bonnie",
-        f"{UPGRADE} --set mps.enableHostPID=true && {KUBECTL} patch {RULES} --type json -p "
-        """'[{"op": "remove", "path": "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-preserve-unknown-fields"}]'""",
+        f"{UPGRADE} --set mps.enableHostPID=true && {KUBECTL} patch {RULES} --type json -p '{FORGET}'",
         "07_nvidia_integration",
         "charts.released(nvdp)",
-        f"{KUBECTL} get {RULES} -o jsonpath='{{..x-kubernetes-preserve-unknown-fields}}'",
+        f"{KUBECTL} get {RULES} -o jsonpath='{{..{KEPT}}}'",
     ),
     Drift(
         "a dashboard is deleted",
