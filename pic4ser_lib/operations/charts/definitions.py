@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Sequence
 
 from pic4ser_lib.operations.charts.helm import ENVIRONMENT, PATH
+from pic4ser_lib.operations.charts.look import INNER
 from pic4ser_lib.operations.kubectl import KUBECTL
 
 # Asking for objects of a kind makes the API server learn it, one after the other and before anybody is in a hurry.
@@ -32,7 +33,7 @@ def applied(folders: Sequence[str], *, chart: str, version: str, repository: str
     return (
         "(t=$(mktemp -d) && trap 'rm -rf \"$t\"' EXIT && "
         f'export {ENVIRONMENT} HELM_REPOSITORY_CONFIG=/dev/null HELM_CACHE_HOME="$t/cache" && '
-        f'{pulled} --untar --untardir "$t/chart" && cd "$t/chart" && '
+        f'{pulled} --untar --untardir "$t/chart" && cd "$t/chart" && {INNER} && '
         f"{KUBECTL} apply --server-side --force-conflicts {chosen} && "
         f"{KUBECTL} wait --for=condition=Established --timeout={within:.0f}s {chosen} && "
         f"for path in $({KUBECTL} get {chosen} -o go-template={shlex.quote(_SERVED)}); do "

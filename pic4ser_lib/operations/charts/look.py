@@ -10,6 +10,9 @@ from pic4ser_lib.operations.charts.helm import PATH
 from pic4ser_lib.operations.kubectl import PATIENT
 from pic4ser_lib.operations.packed import pack
 
+INNER = r"""for inner in $(find . -path '*/charts/*.tgz'); do tar -xzf "$inner" -C "$(dirname "$inner")"; done"""
+"""Unpacks the charts inside a chart, in whose parent folder it runs."""
+
 # The chart is fetched only when the release is not as wanted, into a folder of its own: a question leaves no cache.
 _SCRIPT = r"""
 export HOME=/root KUBECONFIG=/etc/kubernetes/admin.conf LC_ALL=C
@@ -46,7 +49,7 @@ if ! %HELM% pull %CHART% --repo %REPOSITORY% --version %VERSION% --untar --untar
   echo "@failed: $(tr '\n' ' ' <"$t/said")"; exit 0
 fi
 cd "$t/chart" || exit 1
-for inner in $(find . -path '*/charts/*.tgz'); do tar -xzf "$inner" -C "$(dirname "$inner")"; done
+%INNER%
 find . -type f | grep -E '^\./[^/]+(/charts/[^/]+)*/(values|Chart)\.yaml$' | while read -r f; do
   echo "@file $f: $(%FILE%)"
 done
@@ -66,6 +69,7 @@ def script(*, release: str, namespace: str, chart: str, version: str, repository
     """The question. `values` are compared there as text, which decides only whether the chart is looked at."""
     words = {
         "ALL": _ALL,
+        "INNER": INNER,
         "CRASHED": _CRASHED,
         "PACKED": pack('cat "$t/$part"'),
         "FILE": pack('cat "$f"'),
