@@ -36,7 +36,7 @@ def applied(folders: Sequence[str], *, chart: str, version: str, repository: str
         f'{pulled} --untar --untardir "$t/chart" && cd "$t/chart" && {INNER} && '
         f"{KUBECTL} apply --server-side --force-conflicts {chosen} && "
         f"{KUBECTL} wait --for=condition=Established --timeout={within:.0f}s {chosen} && "
-        f"for path in $({KUBECTL} get {chosen} -o go-template={shlex.quote(_SERVED)}); do "
+        f"paths=$({KUBECTL} get {chosen} -o go-template={shlex.quote(_SERVED)}) && for path in $paths; do "
         f'SECONDS=0; until said=$({KUBECTL} get --raw "$path" 2>&1 >/dev/null); do '
         f'if [ "$SECONDS" -ge {within:.0f} ]; then echo "$path is not served: $said" >&2; exit 1; fi; sleep 2; '
         "done; done)"

@@ -140,7 +140,7 @@ class Released(Step):
         return [*self._recovered(seen), *self._defined(seen), self._upgrade(seen)]
 
     def meanwhile(self) -> tuple[Read, ...]:
-        """Its workloads and what explains them, without helm: on a slow machine that takes a minute to be asked all."""
+        """Its workloads and what explains them, of the API alone: a slow machine takes a minute to answer `probe`."""
         installed = [Read("apps/v1", kind, namespace=self.namespace, labels=_HELMS) for kind in _WORKLOADS]
         return (*installed, *(Read("v1", kind, namespace=self.namespace) for kind in ("Pod", "Event")))
 

@@ -21,8 +21,8 @@ RELEASE = "prometheus"
 _OWN = f"serviceMonitor/{NAMESPACE}/"
 _PER_NODE = ("kubelet", "node-exporter")
 _NAMED = 4
-# On a slow site. An API server that is emulated takes eight seconds for its own figures: every 30 s that is a quarter
-# of what it can do, and after 10 s a target counts as down. The GPUs' figures have an interval of their own.
+# On a slow site. A busy API server that is emulated took eight seconds for its own figures, and every 30 s that was a
+# ninth of all it did; after 10 s a target counts as down. The GPUs' figures have an interval of their own.
 _SELDOM = {"scrapeInterval": "2m", "scrapeTimeout": "30s"}
 
 
