@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 PACKAGES := podman runc netavark mmdebstrap skopeo gnupg kmod iproute2 iptables openssh-client tcpdump \
             gcc libc6-dev python3-venv ca-certificates curl git util-linux debian-archive-keyring chromium
 # Only for nodes that are virtual machines.
-QEMU := qemu-system-x86 qemu-utils e2fsprogs
+QEMU := qemu-system-x86 qemu-utils e2fsprogs libfaketime
 # What `make rehearse` boots: container, or vm, and then of which release of Debian: bookworm, or trixie.
 NODES ?= container
 RELEASE ?= bookworm

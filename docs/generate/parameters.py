@@ -20,7 +20,14 @@ from pic4ser_lib.site.schema import ClusterFile, NodeFile
 
 FILES: dict[str, type[BaseModel]] = {"cluster.yaml": ClusterFile, "nodes/NAME.yaml": NodeFile}
 EMPTY = "empty"
-_WORDS = {str: "text", int: "whole number", bool: "true or false", Path: "path of a file", Any: "anything"}
+_WORDS = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "path of a file",
+    Any: "anything",
+}
 _EACH = {"text": "a text", "section": "a section", "anything": "any value"}
 _UPSTREAM = upstream(kubernetes="1.36.3", flannel="0.28.10")
 _WRONG = ("!", "", " ")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import gpus, hoststate, identity, machines, mirror, network, nfs, qemu, sitefolder, state
+from pic4ser_lib.lab import dilation, gpus, hoststate, identity, machines, mirror, network, nfs, qemu, sitefolder, state
 from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
 from pic4ser_lib.progress import Progress
 
@@ -46,7 +46,7 @@ def boot(
     network.ensure()
     serves = mirror.of(made, cache.root(), home)
     _know(home, every)
-    wanted = _wanted(home, nodes, made, _guests(nodes, made, seen, progress))
+    wanted = _wanted(home, nodes, made, _guests(home, nodes, made, seen, progress))
     stopping, bridged = threading.Event(), threading.Event()
     with ThreadPoolExecutor(max_workers=8) as pool, _told_when_it_ends_early(stopping):
         serving = pool.submit(_served, serves, made, seen.get(MIRROR), progress, bridged)
@@ -70,7 +70,8 @@ def complete(home: Path, made: Artifacts) -> None:
     for site in map(Path, started.sites if started else ()):
         if not (site / "cluster.yaml").is_file():
             continue  # its folder was deleted since
-        slow = emulated and machines.virtual(sitefolder.nodes_of(site))
+        nodes = sitefolder.nodes_of(site)
+        slow = emulated and machines.virtual(nodes)
         sitefolder.write_local(
             site,
             key=home / "id_ed25519",
@@ -80,6 +81,7 @@ def complete(home: Path, made: Artifacts) -> None:
             archives=made.sums,
             online=started.online if started else False,
             patience=_EMULATED_PATIENCE if slow else 1,
+            dilation=dilation.known(home) if slow and slow == nodes else None,
         )
 
 
@@ -95,7 +97,7 @@ def _served(
 
 
 def _guests(
-    nodes: Sequence[NodeSpec], made: Artifacts, seen: Mapping[str, Machine], progress: Progress
+    home: Path, nodes: Sequence[NodeSpec], made: Artifacts, seen: Mapping[str, Machine], progress: Progress
 ) -> machines.Virtual | None:
     """How virtual machines run here, said before the first of them starts; None in a lab without any."""
     guests = machines.virtual(nodes)
@@ -110,7 +112,11 @@ def _guests(
         "SSH answers after about a minute, notebooks take about ten times as long" if how.emulated else "at full speed"
     )
     progress.tell("lab", f"up: {len(guests)} of the nodes virtual, {each}, {how.why}: {took}")
-    return machines.Virtual(made.vm_images, how)
+    # Containers have the host's clock: a cluster of both kinds would soon not agree on what time it is.
+    slows = how.emulated and guests == tuple(nodes)
+    if slows:
+        progress.tell("lab", f"up: their time passes {dilation.TIMES} times as slowly as here")
+    return machines.Virtual(made.vm_images, how, dilation.begun(home) if slows else None)
 
 
 def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:

@@ -9,14 +9,19 @@ from pathlib import Path
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import identity, podman, qemu, vm
 from pic4ser_lib.lab.nodes import VIRTUAL, LabNode, Machine, NodeSpec
+from pic4ser_lib.site.schema import Dilation
 
 
 @dataclass(frozen=True)
 class Virtual:
-    """What virtual machines need besides what containers do: an image for each release, and how guests run here."""
+    """What virtual machines need besides what containers do: an image for each release, and how guests run here.
+
+    `dilation` says how slowly their time passes, None that it does as the host's.
+    """
 
     images: Mapping[str, Path]
     accelerator: qemu.Accelerator
+    dilation: Dilation | None = None
 
 
 def seen(home: Path) -> dict[str, Machine]:
@@ -76,4 +81,4 @@ def node(
         raise LabError(
             what=f"make {spec.name}", seen="no image of a virtual machine was built", remedy="pic4ser lab up"
         )
-    return vm.VirtualNode(spec, guests.images[spec.release], folder, lab, plain, guests.accelerator)
+    return vm.VirtualNode(spec, guests.images[spec.release], folder, lab, plain, guests.accelerator, guests.dilation)

@@ -229,7 +229,7 @@ def _cleared(home: Path, progress: Progress) -> list[str]:
     with ThreadPoolExecutor(max_workers=8) as pool:
         list(pool.map(shutil.rmtree, [path for path in (home / "nodes").glob("*") if path.is_dir()]))
     shutil.rmtree(home / "mirror", ignore_errors=True)
-    for word in ("lab.json", "proved", "builder.json", "builder.log", "builder.lock"):
+    for word in ("lab.json", "dilation.json", "proved", "builder.json", "builder.log", "builder.lock"):
         (home / word).unlink(missing_ok=True)
     progress.tell("lab", "down: put the host's settings back")
     kept = home / "hoststate.json"

@@ -25,6 +25,7 @@ from pic4ser_lib.lab.nodes import (
     VIRTUAL,
     NodeSpec,
 )
+from pic4ser_lib.site.schema import Dilation
 
 LOCAL = "local.yaml"
 SIGNED = ("docker", "kubernetes", "nvidia")
@@ -68,11 +69,12 @@ def write_local(
     archives: Mapping[str, str] | None = None,
     online: bool = False,
     patience: int = 1,
+    dilation: Dilation | None = None,
 ) -> Path:
     """Completes the site for this machine; a file that says the same already stays untouched.
 
     In an `online` lab, the stand-ins that upstream's charts and images have replaced are none. `patience` is how many
-    times longer than usual a wait may take.
+    times longer than usual a wait may take, `dilation` how slowly the nodes' time passes.
     """
     path = folder / LOCAL
     text = local(
@@ -84,6 +86,7 @@ def write_local(
         archives=archives,
         stand_ins=left(read(folder / "cluster.yaml")) if online else None,
         patience=patience,
+        dilation=dilation,
     )
     if not path.exists() or path.read_text() != text:
         state.write(path, text, mode=0o644)
@@ -105,6 +108,7 @@ def local(
     archives: Mapping[str, str] | None = None,
     stand_ins: Sequence[Any] | None = None,
     patience: int = 1,
+    dilation: Dilation | None = None,
 ) -> str:
     """The text of local.yaml.
 
@@ -119,6 +123,7 @@ def local(
             f"valid_on: {json.dumps(machine)}",
             *([f"valid_while: {json.dumps(interface)}"] if interface else []),
             *([f"patience: {patience}", *_SELDOM] if patience != 1 else []),
+            *([f"dilation: {dilation.model_dump_json()}"] if dilation else []),
             "ssh:",
             f"  key: {json.dumps(str(key))}",
             f"  known_hosts: {json.dumps(str(known_hosts))}",

@@ -27,7 +27,8 @@ _EVERY_SECONDS, _ROUNDS = 2.0, 5
 _LOOKS, _APART_SECONDS = 12, 0.02
 _TIMEOUT = 10.0
 _PROCESSOR = re.compile(r"^CPU#(\d+).*?RIP=([0-9a-f]+).*?HLT=(\d)", re.DOTALL | re.MULTILINE)
-_PACKET = re.compile(rb"\$([^#]*)#..")
+# A reply; not the word that the guest was stopped ($T02...), which QEMU sends unasked to whoever connects.
+_REPLY = re.compile(rb"\$([^T#][^#]*|)#..")
 _running: list[subprocess.Popen[bytes]] = []  # they outlive us; until then they are ours to reap
 
 
@@ -77,7 +78,7 @@ def free(folder: Path, addresses: Iterable[str]) -> None:
 def _asked(debugger: socket.socket, packet: str) -> str:
     debugger.sendall(f"${packet}#{sum(packet.encode()) % 256:02x}".encode())
     said = b""
-    while not (found := _PACKET.search(said)):
+    while not (found := _REPLY.search(said)):
         if not (more := debugger.recv(4096)):
             raise OSError(f"{packet}: QEMU went away")
         said += more

@@ -6,6 +6,7 @@ Its folder:
       known_hosts                    the nodes' host keys, written by the lab itself
       nodes/<name>/                  a node's host key, its identity, and its folders on this file system
       hoststate.json                 the host's settings before the first node started
+      dilation.json                  since when, and how much, the time of its emulated machines is slower
       lab.json                       which sites were completed for it, since when
 """
 

@@ -15,17 +15,21 @@ import hashlib
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from pic4ser_lib.errors import DeadlinePassed, LabError
-from pic4ser_lib.lab import identity, initrd, network, processes, qemu, stale, state
+from pic4ser_lib.lab import dilation, identity, initrd, network, processes, qemu, stale, state
 from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
+from pic4ser_lib.site.schema import Dilation
 
+Runs = Callable[..., subprocess.CompletedProcess[str]]
 _CPUS = 2  # kubeadm wants as many
 _STOP_SECONDS = 90.0
 _NICE = 5  # a third of the time of what is not nice, where there is too little of it
@@ -78,6 +82,7 @@ class VirtualNode:
     lab: str
     plain: identity.Plain
     accelerator: qemu.Accelerator
+    dilation: Dilation | None = None
     memory: int = GUEST_MEMORY_BYTES
 
     @property
@@ -129,7 +134,12 @@ class VirtualNode:
         if self.spec.container in qemu.running():
             return
         state.write(self.folder / "connect.sh", connecting(network.bridge(), self.address), mode=0o755)
-        _called(*self.command(uuid=json.loads((self.folder / "vm.json").read_text())["uuid"]))
+        uuid = json.loads((self.folder / "vm.json").read_text())["uuid"]
+        if self.dilation is None:
+            _called(*self.command(uuid=uuid))
+        else:
+            second = dilation.whole_second(self.dilation)
+            _called(*self.command(uuid=uuid, second=second), run=partial(dilation.run, self.dilation))
         if self.niceness and (process := qemu.running().get(self.spec.container)):
             processes.let_others_first(process.pid, self.niceness)
         if self.accelerator.emulated:
@@ -156,8 +166,8 @@ class VirtualNode:
         login = ["ssh", *state.ssh_options(Path(self.lab)), "-o", "BatchMode=yes", f"{USER}@{self.address}"]
         return _called(*login, f"sudo bash -c {quote(script)}", timeout=timeout)
 
-    def command(self, *, uuid: str) -> list[str]:
-        """The words that start it."""
+    def command(self, *, uuid: str, second: str = "utc") -> list[str]:
+        """The words that start it at that second of its time; "utc": at the host's."""
         _, card = mac(self.address)
         folder = self.folder
         line = _COMMAND_LINE + (_WHEN_EMULATED if self.accelerator.emulated else "")
@@ -165,7 +175,7 @@ class VirtualNode:
             *("nice", "-n", str(self.niceness), qemu.PROGRAM),
             *("-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
-            *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", "base=utc"),
+            *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", f"base={second}"),
             *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", line),
             *("-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,discard=unmap"),
             *("-netdev", f"tap,id=lab,ifname={self.tap},script={folder}/connect.sh,downscript=no"),
@@ -219,10 +229,10 @@ def _name(folder: Path) -> str:
     return f"{qemu.PREFIX}{folder.name}"
 
 
-def _called(*words: str | Path, timeout: float = 60.0) -> str:
+def _called(*words: str | Path, timeout: float = 60.0, run: Runs = subprocess.run) -> str:
     shown = " ".join(map(str, words[:2]))
     try:
-        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=timeout)
+        done = run(list(map(str, words)), capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise LabError(what=shown, seen=f"no answer within {timeout:.0f} s") from error
     except OSError as error:

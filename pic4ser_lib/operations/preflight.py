@@ -57,5 +57,5 @@ def fit(site: Site, node: Node) -> Looks:
 def together(site: Site) -> Looks:
     """The nodes fit together: each is itself, and their clocks agree. Asks all of them at once."""
     names = [node.name for node in site.nodes]
-    looks = (identity_unique(names), clock_agrees(names))
+    looks = (identity_unique(names), clock_agrees(site))
     return Looks("preflight.together", "the nodes can be told apart and their clocks agree", looks)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pic4ser_lib.operations.look import Finding, Look, values
 from pic4ser_lib.steps import Shell
+
+if TYPE_CHECKING:
+    from pic4ser_lib.site import Site
 
 NODES_AGREE_WITHIN = 2.0
 """Seconds between any two nodes: certificates and etcd's leases live by the clock."""
@@ -160,9 +164,9 @@ def identity_unique(nodes: Sequence[str]) -> IdentityUnique:
     return IdentityUnique(tuple(nodes))
 
 
-def clock_agrees(nodes: Sequence[str]) -> ClockAgrees:
-    """The clocks of these nodes are within 2 s of each other, and 5 s of the operator's."""
-    return ClockAgrees(tuple(nodes))
+def clock_agrees(site: Site) -> ClockAgrees:
+    """The clocks of a site's nodes are within 2 s of each other, and 5 s of the operator's."""
+    return ClockAgrees(tuple(node.name for node in site.nodes), now=lambda: site.now(time.time()))
 
 
 def _identity(raw: str) -> Identity:

@@ -218,6 +218,17 @@ class Node(_Model):
     ssh: Ssh = Field(default_factory=Ssh, description="how it is reached")
 
 
+class Dilation(_Model):
+    """The nodes' time, where it passes more slowly than this machine's: only emulated machines of a lab have that."""
+
+    since: float = Field(description="when both clocks agreed, in seconds since 1970")
+    times: int = Field(ge=1, le=100, description="how many seconds pass here in one of theirs")
+
+    def now(self, here: float) -> float:
+        """The moment there when this machine's clock says `here`; both in seconds since 1970."""
+        return self.since + (here - self.since) / self.times
+
+
 class _Settings(_Model):
     title: str = Field(default="", description="what the site is called in reports; empty: its folder's name")
     endpoint: Endpoint = Field(description="where the API server is found")
@@ -244,6 +255,7 @@ class _Settings(_Model):
         description="for slow machines: how many times longer than usual a wait may take, kubeadm's own too; "
         "from 2 on a control plane is also made so that its parts are asked less",
     )
+    dilation: Dilation | None = Field(default=None, description="how slowly the nodes' time passes; null: as here")
     stand_ins: tuple[StandIn, ...] = Field(default=(), description="what is not the real thing here")
     valid_on: str = Field(
         default="", description="machine-id of the only machine this folder may be used on; empty: any"
@@ -287,6 +299,10 @@ class Site(_Settings):
     def workers(self) -> tuple[Node, ...]:
         """The workers, in the order of cluster.yaml."""
         return tuple(node for node in self.nodes if node.role == "worker")
+
+    def now(self, here: float) -> float:
+        """What the nodes' clocks should say when this machine's says `here`; both in seconds since 1970."""
+        return self.dilation.now(here) if self.dilation else here
 
     def node(self, name: str) -> Node:
         """The node of this name. Raises SiteError with the nearest name there is."""

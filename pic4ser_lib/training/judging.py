@@ -123,7 +123,7 @@ def _held(nodes: Nodes, job: Job, found: Seen) -> Telemetry:
     """The telemetry of the GPUs that the job's pods held; empty where Prometheus has none."""
     from pic4ser_lib import telemetry
 
-    start, end = _span(found)
+    start, end = _span(found, nodes.site.now(time.time()))
     everywhere = replace(nodes, members=nodes.site.nodes)  # a job is the cluster's, whatever node was chosen
     around = telemetry.read(everywhere, minutes=(end - start + 2 * _AROUND) / 60, end=end + _AROUND)
     if around.seen is None:
@@ -131,10 +131,10 @@ def _held(nodes: Nodes, job: Job, found: Seen) -> Telemetry:
     return around.seen.only(lambda holder: holder.namespace == job.namespace and holder.job == job.name)
 
 
-def _span(found: Seen) -> tuple[float, float]:
+def _span(found: Seen, now: float) -> tuple[float, float]:
     """From when to when it ran (until now, if it still does), in seconds since 1970."""
-    start = _seconds(found.started) if found.started else time.time()
-    end = _seconds(found.completed) if found.completed else time.time()
+    start = _seconds(found.started) if found.started else now
+    end = _seconds(found.completed) if found.completed else now
     return start, max(end, start + 1)
 
 

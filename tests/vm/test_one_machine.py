@@ -15,7 +15,7 @@ import pytest
 from machine_outside import VERA
 from spare_outside import BESIDE, LAB
 
-from pic4ser_lib.lab import stale
+from pic4ser_lib.lab import qemu, stale
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,13 @@ def test_its_folder_has_no_setting_for_containers(site: Path) -> None:
     assert f"node: {VERA.name}" in text
 
 
-def test_it_goes_on_after_it_was_freed(site: Path) -> None:
-    kernel = VERA.on("grep -m1 -w schedule /proc/kallsyms").split()[0]
-    stale.free(machine.HOME / "nodes" / VERA.name, {kernel, "fff0000000000000"})
+def test_it_goes_on_as_it_was_after_it_was_freed(site: Path) -> None:
+    start = int(VERA.on("grep -m1 -w schedule /proc/kallsyms").split()[0], 16)
+    folder = machine.HOME / "nodes" / VERA.name
+    code = f"x/16xb 0x{start:x}"
+    before = qemu.monitor(folder / "qmp", code)
+    stale.free(folder, {*(f"{start + byte:x}" for byte in range(16)), "fff0000000000000"})
+    assert qemu.monitor(folder / "qmp", code) == before
     assert VERA.on("uname -s") == "Linux"
 
 

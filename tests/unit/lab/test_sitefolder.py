@@ -9,6 +9,7 @@ import pytest
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import sitefolder
 from pic4ser_lib.lab.nodes import NodeSpec
+from pic4ser_lib.site.schema import Dilation
 
 
 def _site(folder: Path, **addresses: str) -> Path:
@@ -119,6 +120,15 @@ def test_slow_machines_are_waited_for_longer_and_others_as_usual() -> None:
     assert ["containerd: {stats_collect_period: 30s}" in text.splitlines() for text in texts] == [False, True]
     assert "patience" not in texts[0]
     assert "containerd" not in texts[0]
+
+
+def test_what_time_it_is_on_slowed_machines_is_said() -> None:
+    told = {"key": Path("/k"), "known_hosts": Path("/h"), "fingerprint": "", "machine": "m"}
+    from ruamel.yaml import YAML
+
+    text = sitefolder.local(**told, dilation=Dilation(since=1_700_000_000.25, times=4))
+    assert YAML(typ="safe").load(text)["dilation"] == {"since": 1_700_000_000.25, "times": 4}
+    assert "dilation" not in sitefolder.local(**told)
 
 
 def test_a_machine_without_an_id_of_its_own_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from pic4ser_lib.lab import stale
@@ -40,3 +42,13 @@ def test_who_stands_still_was_in_the_kernel_at_every_look_and_often_at_the_same_
     looks: list[str], addresses: set[str]
 ) -> None:
     assert stale.still(looks) == addresses
+
+
+def test_what_the_debugger_is_told_unasked_is_no_answer() -> None:
+    ours, guest = socket.socketpair()
+    with ours, guest:
+        guest.sendall(b"$T02thread:01;#04+$0f#96")
+        assert stale._asked(ours, "mffffffff9d2e0b5c,1") == "0f"
+        assert guest.recv(100) == b"$mffffffff9d2e0b5c,1#58+"
+        guest.sendall(b"+$OK#9a")
+        assert stale._asked(ours, "Mffffffff9d2e0b5c,1:0f") == "OK"

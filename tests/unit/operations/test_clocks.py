@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from pic4ser_lib.operations.preflight_group import ClockAgrees
+from pic4ser_lib.operations.preflight_group import ClockAgrees, clock_agrees
+from pic4ser_lib.site import load
+from pic4ser_lib.site.schema import Dilation
 from pic4ser_lib.steps import Refused, Shell
 
 ASKED = 1_000_000.0
@@ -51,3 +56,11 @@ def test_nodes_that_agree_may_all_be_wrong(ahead: float, said: str) -> None:
 
 def test_one_node_agrees_with_itself() -> None:
     assert _judged(0.5, bonnie=0.2) == ""
+
+
+def test_nodes_whose_time_is_slower_agree_with_what_it_is_there() -> None:
+    site = load(Path(__file__).parents[3] / "parameters" / "pic4ser")
+    began = time.time() - 4000
+    slow = site.model_copy(update={"dilation": Dilation(since=began, times=4)})
+    assert clock_agrees(slow).now() == pytest.approx(began + 1000, abs=60)
+    assert clock_agrees(site).now() == pytest.approx(began + 4000, abs=60)
