@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import dilation, gpus, hoststate, identity, machines, mirror, network, nfs, qemu, sitefolder, state
-from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
+from pic4ser_lib.lab.nodes import GUEST_CPUS, GUEST_MEMORY_BYTES, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
 from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
@@ -113,10 +113,11 @@ def _guests(
     )
     progress.tell("lab", f"up: {len(guests)} of the nodes virtual, {each}, {how.why}: {took}")
     # Containers have the host's clock: a cluster of both kinds would soon not agree on what time it is.
-    slows = how.emulated and guests == tuple(nodes)
-    if slows:
-        progress.tell("lab", f"up: their time passes {dilation.TIMES} times as slowly as here")
-    return machines.Virtual(made.vm_images, how, dilation.begun(home) if slows else None)
+    if not how.emulated or guests != tuple(nodes):
+        return machines.Virtual(made.vm_images, how)
+    slower = dilation.begun(home, dilation.fitting(len(guests) * GUEST_CPUS))
+    progress.tell("lab", f"up: their time passes {slower.times} times as slowly as here")
+    return machines.Virtual(made.vm_images, how, slower)
 
 
 def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:

@@ -24,7 +24,6 @@ from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import state
 from pic4ser_lib.site.schema import Dilation
 
-TIMES = 4
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 
@@ -36,14 +35,22 @@ def known(home: Path) -> Dilation | None:
         return None
 
 
-def begun(home: Path) -> Dilation:
+def fitting(processors: int, *, cores: int | None = None) -> int:
+    """How many times slower the time of emulated machines should be that have so many processors between them.
+
+    One that runs a cluster and has nothing else to do takes half of a core and more, which all have to share.
+    """
+    return 1 + max(1, -(-processors // (cores or len(os.sched_getaffinity(0)))))
+
+
+def begun(home: Path, times: int) -> Dilation:
     """The same, from now on if it is none yet. Raises LabError without the library that it takes."""
     if not _LIBRARY.exists():
         raise LabError(what="slow the time of emulated machines", seen=f"no {_LIBRARY}",
                        remedy="apt-get install libfaketime")  # fmt: skip
     if found := known(home):
         return found
-    new = Dilation(since=time.time(), times=TIMES)
+    new = Dilation(since=time.time(), times=times)
     state.write(home / "dilation.json", json.dumps(new.model_dump()))
     return new
 

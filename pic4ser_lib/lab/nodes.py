@@ -22,6 +22,7 @@ REGISTRY_PORT = 5000
 USER = "pic4ser"
 MIRROR = "pic4ser-mirror"
 GUEST_MEMORY_BYTES = 3 * 2**30
+GUEST_CPUS = 2  # kubeadm wants as many
 CONTAINER, VIRTUAL = KINDS = ("container", "vm")
 RELEASE, NEXT_RELEASE = RELEASES = ("bookworm", "trixie")  # Debian 12, whose systemd boots on cgroup v1 too; Debian 13
 

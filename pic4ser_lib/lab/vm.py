@@ -24,13 +24,12 @@ from shlex import quote
 
 from pic4ser_lib.errors import DeadlinePassed, LabError
 from pic4ser_lib.lab import dilation, identity, initrd, network, processes, qemu, stale, state
-from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
+from pic4ser_lib.lab.nodes import GUEST_CPUS, GUEST_MEMORY_BYTES, MIRROR_ADDRESS, SUBNET, USER, Machine, NodeSpec, until
 from pic4ser_lib.lab.podman import mac
 from pic4ser_lib.lab.vmimage import DISK, INITRD, KERNEL
 from pic4ser_lib.site.schema import Dilation
 
 Runs = Callable[..., subprocess.CompletedProcess[str]]
-_CPUS = 2  # kubeadm wants as many
 _STOP_SECONDS = 90.0
 _NICE = 5  # a third of the time of what is not nice, where there is too little of it
 _BOOT_SECONDS = 300.0
@@ -175,7 +174,7 @@ class VirtualNode:
             *("nice", "-n", str(self.niceness), qemu.PROGRAM),
             *("-name", self.spec.container, "-pidfile", f"{folder}/pid", "-daemonize"),
             *("-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", *self.accelerator.words),
-            *("-m", f"{self.memory // 2**20}M", "-smp", str(_CPUS), "-uuid", uuid, "-rtc", f"base={second}"),
+            *("-m", f"{self.memory // 2**20}M", "-smp", str(GUEST_CPUS), "-uuid", uuid, "-rtc", f"base={second}"),
             *("-kernel", f"{self.image / KERNEL}", "-initrd", f"{folder}/initrd", "-append", line),
             *("-drive", f"file={folder}/disk.qcow2,format=qcow2,if=virtio,discard=unmap"),
             *("-netdev", f"tap,id=lab,ifname={self.tap},script={folder}/connect.sh,downscript=no"),

@@ -300,6 +300,11 @@ class Site(_Settings):
         """The workers, in the order of cluster.yaml."""
         return tuple(node for node in self.nodes if node.role == "worker")
 
+    @property
+    def slowness(self) -> int:
+        """How many times longer than usual the nodes' own parts wait for each other, by the nodes' own clocks."""
+        return self.patience if self.dilation is None else -(-self.patience // self.dilation.times)
+
     def now(self, here: float) -> float:
         """What the nodes' clocks should say when this machine's says `here`; both in seconds since 1970."""
         return self.dilation.now(here) if self.dilation else here

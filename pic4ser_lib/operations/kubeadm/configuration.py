@@ -34,9 +34,6 @@ _LONGEST_ELECTION = 50_000  # etcd refuses more
 # How often etcd tells each of an API server's watches how far it is, in seconds: kubeadm's choice. With two API servers
 # and a hundred kinds of objects that keeps an idle etcd busy, and those that it tells.
 _ETCD_TELLS = {"watch-progress-notify-interval": 5}
-# How often a kubelet counts what each control group has used, in seconds (its reference, --housekeeping-interval): a
-# quarter of all that it does on an emulated node.
-_KUBELET_COUNTS = {"housekeeping-interval": 10}
 # What etcd calls slow, in milliseconds, and says in three long lines for each request: on a slow machine for all.
 _ETCD_SLOW = {"warning-apply-duration": 100, "warning-unary-request-duration": 300}
 _ETCD_SAYS = {"name": "log-level", "value": "warn"}
@@ -93,12 +90,12 @@ def patches(site: Site) -> tuple[Run, ...]:
 
     The kubelet asks kubeadm's static pods each second whether they are ready, and a slow control plane is
     busy with that: two answer by TLS, and etcd asks its other members. One that is slow to say that it lives is started
-    anew, which makes it slower still. Nothing where the site asks for no patience.
+    anew, which makes it slower still. Nothing where the nodes are as quick as upstream expects.
     """
-    if site.patience == 1:
+    if site.slowness == 1:
         return ()
     written = [
-        f"cat >{_PATCHES}/{part}+strategic.json <<'E'\n{_patch(part, site.patience)}\nE" for part in _LOOKED_AFTER
+        f"cat >{_PATCHES}/{part}+strategic.json <<'E'\n{_patch(part, site.slowness)}\nE" for part in _LOOKED_AFTER
     ]
     return (Run("\n".join([f"mkdir -p {_PATCHES}", *written])),)
 
@@ -122,54 +119,50 @@ def _local(site: Site, node: Node) -> dict[str, Any]:
 
 
 def _registration(site: Site, node: Node) -> dict[str, Any]:
-    counts = {} if site.patience == 1 else _KUBELET_COUNTS
     registration: dict[str, Any] = {
         "name": node.name,
         "criSocket": CRI_SOCKET,
         # A node with several networks must not be left to guess: this is the address the other nodes reach.
-        "kubeletExtraArgs": [
-            {"name": "node-ip", "value": node.address},
-            *_arguments(counts, site.patience, "s"),
-        ],
+        "kubeletExtraArgs": [{"name": "node-ip", "value": node.address}],
     }
     if site.kubeadm.ignore_preflight_errors:
         registration["ignorePreflightErrors"] = list(site.kubeadm.ignore_preflight_errors)
     return registration
 
 
-def _patch(part: str, patience: int) -> str:
-    probes = {"livenessProbe": {"failureThreshold": _SILENCES * patience}}
+def _patch(part: str, slowness: int) -> str:
+    probes = {"livenessProbe": {"failureThreshold": _SILENCES * slowness}}
     if part in _ASKED:
-        probes["readinessProbe"] = {"periodSeconds": patience}
+        probes["readinessProbe"] = {"periodSeconds": slowness}
     return json.dumps({"spec": {"containers": [{"name": part, **probes}]}})
 
 
 def _patched(site: Site) -> dict[str, Any]:
-    return {"patches": {"directory": _PATCHES}} if site.patience != 1 else {}
+    return {"patches": {"directory": _PATCHES}} if site.slowness != 1 else {}
 
 
 def _timeouts(site: Site) -> dict[str, Any]:
-    """As many times kubeadm's own as the site's patience says; nothing where it asks for none."""
-    if site.patience == 1:
+    """As many times kubeadm's own as the nodes are slower; nothing where they are not."""
+    if site.slowness == 1:
         return {}
-    return {"timeouts": {name: f"{seconds * site.patience}s" for name, seconds in _TIMEOUTS.items()}}
+    return {"timeouts": {name: f"{seconds * site.slowness}s" for name, seconds in _TIMEOUTS.items()}}
 
 
 def _waits(site: Site) -> dict[str, Any]:
-    """The control plane's parts wait for each other as many times longer as the site's patience says, and ask cheaply.
+    """The control plane's parts wait for each other as many times longer as the nodes are slower, and ask cheaply.
 
-    Nothing where it asks for none.
+    Nothing where they are not.
     """
-    if site.patience == 1:
+    if site.slowness == 1:
         return {}
-    beats = min(site.patience, _LONGEST_ELECTION // _ETCD_BEATS["election-timeout"])
-    leases = {"extraArgs": _arguments(_LEASES, site.patience, "s")}
-    slow = _arguments(_ETCD_SLOW, site.patience, "ms")
-    tells = _arguments(_ETCD_TELLS, site.patience, "s")
+    beats = min(site.slowness, _LONGEST_ELECTION // _ETCD_BEATS["election-timeout"])
+    leases = {"extraArgs": _arguments(_LEASES, site.slowness, "s")}
+    slow = _arguments(_ETCD_SLOW, site.slowness, "ms")
+    tells = _arguments(_ETCD_TELLS, site.slowness, "s")
     etcd = [*_arguments(_ETCD_BEATS, beats, ""), *tells, *slow, _ETCD_SAYS]
     return {
         **_QUICK_KEYS,
-        "apiServer": {"extraArgs": _arguments(_ETCD_ANSWERS, site.patience, "s")},
+        "apiServer": {"extraArgs": _arguments(_ETCD_ANSWERS, site.slowness, "s")},
         "controllerManager": leases,
         "scheduler": dict(leases),
         "etcd": {"local": {"extraArgs": etcd}},

@@ -21,9 +21,6 @@ RELEASE = "prometheus"
 _OWN = f"serviceMonitor/{NAMESPACE}/"
 _PER_NODE = ("kubelet", "node-exporter")
 _NAMED = 4
-# On a slow site. A busy API server that is emulated took eight seconds for its own figures, and every 30 s that was a
-# ninth of all it did; after 10 s a target counts as down. The GPUs' figures have an interval of their own.
-_SELDOM = {"scrapeInterval": "2m", "scrapeTimeout": "30s"}
 
 
 @dataclass(frozen=True)
@@ -99,13 +96,8 @@ def values(site: Site) -> dict[str, Any]:
         "kubeProxy": {"enabled": False},
         "kubeScheduler": {"enabled": False},
         "kubeControllerManager": {"enabled": False},
-        "prometheus": {
-            "prometheusSpec": {
-                **_kept(site.monitoring.retention, site.monitoring.prometheus_storage),
-                **(_SELDOM if site.patience != 1 else {}),
-            }
-        },
-        **_patient(site.patience),
+        "prometheus": {"prometheusSpec": _kept(site.monitoring.retention, site.monitoring.prometheus_storage)},
+        **_patient(site.slowness),
     }
 
 
@@ -121,14 +113,14 @@ def targets_up(site: Site) -> TargetsUp:
     return TargetsUp(len(site.nodes))
 
 
-def _patient(patience: int) -> dict[str, Any]:
+def _patient(slowness: int) -> dict[str, Any]:
     """On a slow site an answer to a health check may take longer: else what starts is ended again for being slow.
 
     Of Prometheus and Grafana the chart lets enough go by itself.
     """
-    if patience == 1:
+    if slowness == 1:
         return {}
-    longer = {"timeoutSeconds": patience, "failureThreshold": 10}
+    longer = {"timeoutSeconds": slowness, "failureThreshold": 10}
     parts = ("prometheusOperator", "prometheus-node-exporter", "kube-state-metrics")
     return {part: {"livenessProbe": longer, "readinessProbe": longer} for part in parts}
 

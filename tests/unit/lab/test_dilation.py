@@ -31,9 +31,14 @@ def test_both_clocks_agree_at_first_and_then_one_falls_behind(here: float, there
 
 def test_machines_that_start_later_count_from_the_same_moment(tmp_path: Path, library: Path) -> None:
     assert dilation.known(tmp_path) is None
-    first = dilation.begun(tmp_path)
-    assert dilation.begun(tmp_path) == first == dilation.known(tmp_path)
-    assert first.times == dilation.TIMES
+    first = dilation.begun(tmp_path, 3)
+    assert dilation.begun(tmp_path, 2) == first == dilation.known(tmp_path)
+    assert first.times == 3
+
+
+@pytest.mark.parametrize(("processors", "cores", "times"), [(2, 2, 2), (6, 2, 4), (7, 2, 5), (6, 64, 2)])
+def test_the_more_machines_share_a_core_the_slower_their_time_is(processors: int, cores: int, times: int) -> None:
+    assert dilation.fitting(processors, cores=cores) == times
 
 
 def test_half_a_file_is_none(tmp_path: Path) -> None:
@@ -44,7 +49,7 @@ def test_half_a_file_is_none(tmp_path: Path) -> None:
 def test_a_host_without_the_library_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dilation, "_LIBRARY", tmp_path / "missing.so")
     with pytest.raises(LabError, match="apt-get install libfaketime"):
-        dilation.begun(tmp_path)
+        dilation.begun(tmp_path, 3)
     assert dilation.known(tmp_path) is None
 
 

@@ -123,11 +123,3 @@ def test_a_slow_site_gives_the_stacks_own_parts_longer_for_a_health_check() -> N
     assert parts == ["prometheusOperator", "prometheus-node-exporter", "kube-state-metrics"]
     assert all(slow[part]["livenessProbe"]["timeoutSeconds"] == 10 for part in parts)
     assert not [told for told in stack.values(usual).values() if "livenessProbe" in told]
-
-
-def test_a_slow_site_is_scraped_seldom_and_each_scrape_may_take_longer_than_prometheus_gives_it() -> None:
-    usual = site.load(ROOT / "parameters/pic4ser")
-    told, before = (
-        stack.values(one)["prometheus"]["prometheusSpec"] for one in (usual.model_copy(update={"patience": 10}), usual)
-    )
-    assert {key: told[key] for key in told.keys() - before.keys()} == {"scrapeInterval": "2m", "scrapeTimeout": "30s"}

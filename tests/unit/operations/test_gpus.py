@@ -119,23 +119,12 @@ def test_the_stack_keeps_prometheus_data_only_where_the_site_names_a_size() -> N
 
     def spec(size: str) -> dict[str, Any]:
         kept = SimpleNamespace(retention="10d", prometheus_storage=size)
-        found: dict[str, Any] = stack.values(SimpleNamespace(monitoring=kept, patience=1))  # type: ignore[arg-type]
+        found: dict[str, Any] = stack.values(SimpleNamespace(monitoring=kept, slowness=1))  # type: ignore[arg-type]
         return dict(found["prometheus"]["prometheusSpec"])
 
     assert spec("") == {"retention": "10d"}
     claim = spec("50Gi")["storageSpec"]["volumeClaimTemplate"]["spec"]
     assert claim == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "50Gi"}}}
-
-
-def test_a_slow_sites_targets_may_take_as_long_to_answer_as_it_is_to_the_next_scrape() -> None:
-    from pic4ser_lib.operations.monitoring import stack
-
-    def timeout(patience: int) -> Any:
-        kept = SimpleNamespace(retention="10d", prometheus_storage="")
-        values = stack.values(SimpleNamespace(monitoring=kept, patience=patience))  # type: ignore[arg-type]
-        return values["prometheus"]["prometheusSpec"].get("scrapeTimeout")
-
-    assert [timeout(patience) for patience in (1, 10)] == [None, "30s"]
 
 
 @pytest.mark.parametrize(("gpus", "limits"), [(2, {"cpu": "500m"}), (8, {"cpu": "500m", "memory": "1Gi"})])

@@ -11,6 +11,7 @@ import yaml
 
 from pic4ser_lib.operations.kubeadm import configuration, join
 from pic4ser_lib.site import Site, load
+from pic4ser_lib.site.schema import Dilation
 from pic4ser_lib.steps import Secret
 
 SECRET = Secret("x", made_by="echo x", on="bonnie")
@@ -48,16 +49,14 @@ def test_kubeadm_chooses_its_keys_unless_the_sites_machines_are_slow() -> None:
     assert [_cluster(patience).get("encryptionAlgorithm") for patience in (1, 10)] == [None, "ECDSA-P256"]
 
 
-def _kubelets(patience: int) -> list[dict[str, str]]:
-    """The extra arguments of each node's kubelet."""
-    site = PIC4SER.model_copy(update={"patience": patience})
-    told = (next(yaml.safe_load_all(text))["nodeRegistration"]["kubeletExtraArgs"] for text in _texts(site))
-    return [{each["name"]: each["value"] for each in arguments} for arguments in told]
+def test_on_machines_whose_time_is_slower_as_well_the_parts_need_that_much_less_patience() -> None:
+    def asked(dilation: Dilation | None) -> set[str]:
+        slow = PIC4SER.model_copy(update={"patience": 10, "dilation": dilation})
+        return {each.get("kubernetesAPICall", "") for each in _asked(slow)}
 
-
-def test_a_kubelet_counts_as_often_as_it_likes_unless_its_machine_is_slow() -> None:
-    assert {kubelet.get("housekeeping-interval") for kubelet in _kubelets(1)} == {None}
-    assert {kubelet.get("housekeeping-interval") for kubelet in _kubelets(10)} == {"100s"}
+    assert asked(None) == {"600s"}
+    assert asked(Dilation(since=0, times=4)) == {"180s"}
+    assert asked(Dilation(since=0, times=10)) == {""}
 
 
 def _arguments(patience: int) -> dict[str, dict[str, str]]:
