@@ -1,7 +1,8 @@
 """The training operator: Kubeflow's controller for TFJobs (document: Tensorflow training operator).
 
 applied(site)        the cluster holds the pinned release's standalone manifests
-ready(site)          its pod is ready; since 1.9 that means that its webhook answers too
+ready(site)          its pod is ready; since 1.9 that means that its webhook answers too, with a certificate that it
+                     made itself and then waits for (Kubernetes, Secrets: mounted Secrets are updated in time)
 accepts_jobs(site)   a right TFJob would be accepted, and since 1.9 a wrong one refused
 
 The release's archive is fetched on the first control plane and rendered by its kubectl, so that the operator's machine
@@ -22,12 +23,14 @@ from pic4ser_lib.operations.kubectl import ADMIN, KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.packed import as_json, pack, unpacked
 from pic4ser_lib.operations.workloads import Around, missing
-from pic4ser_lib.steps import Apply, Decision, Later, Read, Refused, Settling, Shell, Step, object_name
+from pic4ser_lib.steps import Apply, Decision, Later, Patch, Read, Refused, Settling, Shell, Step, object_name
 
 if TYPE_CHECKING:
     from pic4ser_lib.site import Site
 
 NAMESPACE, DEPLOYMENT = "kubeflow", "training-operator"
+WEBHOOKS = "validator.training-operator.kubeflow.org"
+REFRESHED = "pic4ser/certificate"
 OVERLAY = "manifests/overlays/standalone"
 _RENDER = """
 export LC_ALL=C
@@ -141,10 +144,11 @@ class Applied(Step):
 
 @dataclass(frozen=True)
 class Rollout:
-    """The operator's Deployment: its version, and what it lacks."""
+    """The operator's Deployment: its version, what it lacks, and pods that wait for a certificate that exists."""
 
     image: str
     missing: str
+    waiting: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.image.rpartition("/")[2] or "no Deployment"
@@ -158,26 +162,38 @@ class Ready(Step):
     wanted: str = "the training operator runs, and its webhook answers"
     settles_within: float = 180.0
 
-    def probe(self) -> tuple[Read, Read, Read]:
-        """The Deployment, with the pods and warnings around it."""
+    def probe(self) -> tuple[Read, ...]:
+        """The Deployment, with the pods and warnings around it, and whether the webhook's certificate was made."""
         return (
             Read("apps/v1", "Deployment", DEPLOYMENT, NAMESPACE),
             Read("v1", "Pod", namespace=NAMESPACE),
             Read("v1", "Event", namespace=NAMESPACE),
+            Read("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", WEBHOOKS),
         )
 
-    def parse(self, raw: tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]) -> Rollout:
+    def parse(self, raw: tuple[Any, ...]) -> Rollout:
         """Its readiness probe asks /readyz, which is false until the webhook has its certificate and serves."""
-        deployment, pods, events = raw
+        deployment, pods, events, webhooks = raw
         if deployment is None:
             return Rollout("", "")
         live = {"kind": "Deployment", **deployment}
-        return Rollout(next(_images((live,)), ""), missing(live, Around(pods, events)))
+        lacks = missing(live, Around(pods, events))
+        known = any(one.get("clientConfig", {}).get("caBundle") for one in (webhooks or {}).get("webhooks", ()))
+        labels = live["spec"]["selector"]["matchLabels"].items()
+        own = [pod["metadata"] for pod in pods if labels <= pod["metadata"].get("labels", {}).items() and _waits(pod)]
+        return Rollout(next(_images((live,)), ""), lacks, tuple(one["name"] for one in own) if known else ())
 
     def actions(self, seen: Rollout) -> Decision:
-        """Nothing but to wait, saying why."""
+        """To wait, saying why; a pod that started before its certificate was made is told once to look for it.
+
+        The kubelet looks at a pod's Secrets again when the pod changes, and else about once a minute, while the
+        operator waits twice as long from look to look: two minutes in which nothing happens.
+        """
         if not seen.image:
             return Later("training_operator.applied", "there is no Deployment of it")
+        if seen.missing and seen.waiting:
+            body = {"metadata": {"annotations": {REFRESHED: "made"}}}
+            return [Patch("v1", "Pod", name, body, NAMESPACE) for name in seen.waiting]
         return Settling(seen.missing) if seen.missing else []
 
 
@@ -276,6 +292,14 @@ def _images(objects: Sequence[dict[str, Any]]) -> Any:
     for one in objects:
         template = one.get("spec", {}).get("template", {}) if one.get("kind") == "Deployment" else {}
         yield from (container["image"] for container in template.get("spec", {}).get("containers", []))
+
+
+def _waits(pod: dict[str, Any]) -> bool:
+    """Whether a pod has run from the first without being ready, and was not told to look at its Secrets."""
+    told = REFRESHED in pod["metadata"].get("annotations", {}) or "deletionTimestamp" in pod["metadata"]
+    containers = pod.get("status", {}).get("containerStatuses", ())
+    first = [one for one in containers if "running" in one.get("state", {}) and not one.get("restartCount")]
+    return not told and any(not one.get("ready") for one in first)
 
 
 def _identity(obj: dict[str, Any]) -> str:
