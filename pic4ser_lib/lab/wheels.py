@@ -61,6 +61,8 @@ def _make(name: str, entry: Mapping[str, Any], pins: Pins, into: Path, made: Mad
     processes.run(name, [*_pip(pins), *pinned, *wanted], env={"TMPDIR": str(scratch)})
     for path in entry.get("leave_out", ()):
         shutil.rmtree(site / path)
+    for path in entry.get("strip", ()):
+        processes.run(name, ["strip", "--strip-unneeded", site / path])
     _compiled(name, site, entry["path"], made[root] / "root.tar", scratch)
     cache.write(into / "path", f"{entry['path']}\n")
     shutil.rmtree(scratch)

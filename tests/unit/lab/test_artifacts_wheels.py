@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import re
 import subprocess
@@ -29,9 +30,12 @@ def test_each_lock_says_the_version_of_its_pin_and_a_checksum_for_everything(nam
 
 
 def _wheel(folder: Path) -> Path:
-    path = folder / "answer-1.0-py3-none-any.whl"
+    path, library = folder / "answer-1.0-py3-none-any.whl", folder / "answer.so"
+    command = ["gcc", "-shared", "-xc", "-", "-o", library]
+    subprocess.run(command, input="int answer(void) { return 42; }", text=True, check=True)
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr("answer/__init__.py", "ANSWER = 42\n")
+        wheel.write(library, "answer/answer.so")
         wheel.writestr("answer/include/answer.h", "#define ANSWER 42\n")
         wheel.writestr("answer-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: answer\nVersion: 1.0\n")
         wheel.writestr("answer-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -76,6 +80,17 @@ def test_what_the_lock_says_is_unpacked_without_what_is_left_out(
     assert done.stdout == "42\n"
     assert not (made / "site/answer/include").exists()
     assert (made / "path").read_text() == "/usr/lib/site\n"
+
+
+def test_a_library_is_stripped_of_what_only_debuggers_read(
+    answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wheels, "_compiled", lambda *told: None)
+    assert b".symtab" in (_made(answer) / "site/answer/answer.so").read_bytes()
+    answer["entry"]["strip"] = ["answer/answer.so"]
+    library = _made(answer) / "site/answer/answer.so"
+    assert b".symtab" not in library.read_bytes()
+    assert ctypes.CDLL(str(library)).answer() == 42
 
 
 def test_a_wheel_that_is_not_the_locks_is_refused(answer: dict[str, Any], tmp_path: Path) -> None:
