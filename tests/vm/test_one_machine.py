@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from machine_outside import VERA
 from spare_outside import BESIDE, LAB
 
 from pic4ser_lib.lab import qemu, stale
+from pic4ser_lib.operations.preflight_group import OPERATOR_AGREES_WITHIN
+from pic4ser_lib.site import load
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,13 @@ def test_it_goes_on_as_it_was_after_it_was_freed(site: Path) -> None:
 def test_a_site_of_containers_beside_it_is_given_no_patience(site: Path) -> None:
     assert "valid_on" in (LAB / "local.yaml").read_text("utf-8")
     assert "patience" not in (LAB / "local.yaml").read_text("utf-8")
+    assert "dilation" not in (LAB / "local.yaml").read_text("utf-8")
+
+
+def test_its_time_is_what_the_lab_says_and_slower_where_it_is_emulated(site: Path) -> None:
+    told = load(site)
+    assert (told.dilation is not None) == bool(machine.emulated())
+    assert float(VERA.on("date +%s.%N")) == pytest.approx(told.now(time.time()), abs=OPERATOR_AGREES_WITHIN)
 
 
 def test_it_reaches_the_mirror_and_nothing_else(site: Path) -> None:
