@@ -16,8 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab import dilation, gpus, hoststate, identity, machines, mirror, network, nfs, qemu, sitefolder, state
-from pic4ser_lib.lab.nodes import GUEST_CPUS, GUEST_MEMORY_BYTES, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
+from pic4ser_lib.lab import (
+    capacity,
+    dilation,
+    gpus,
+    hoststate,
+    identity,
+    machines,
+    mirror,
+    network,
+    nfs,
+    qemu,
+    sitefolder,
+    state,
+)
+from pic4ser_lib.lab.nodes import GUEST_CPUS, MIRROR, VIRTUAL, LabNode, Machine, NodeSpec, until
 from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
@@ -107,7 +120,7 @@ def _guests(
         return machines.Virtual(made.vm_images, qemu.Accelerator(qemu.EMULATED, "running"))
     progress.tell("lab", "up: try whether KVM boots a guest here")
     how = qemu.accelerator(next(iter(made.vm_images.values())))
-    each = f"{GUEST_MEMORY_BYTES / 1e9:.1f} GB of memory each"
+    each = f"{capacity.guest_bytes(emulated=how.emulated) / 1e9:.1f} GB of memory each"
     took = (
         "SSH answers after about a minute, notebooks take about ten times as long" if how.emulated else "at full speed"
     )

@@ -16,7 +16,8 @@ NODE_BYTES = 900_000_000  # one node with its share of a cluster, measured; see 
 _INOTIFY_MOST = Path("/proc/sys/fs/inotify/max_user_instances")
 MIRROR_BYTES = 100_000_000
 NODE_DISK_BYTES = 3_000_000_000
-GUEST_BYTES = GUEST_MEMORY_BYTES + 200_000_000  # with QEMU's own
+_QEMU_BYTES = 200_000_000
+_TRANSLATED_BYTES = 2**30  # what QEMU keeps of translated code; machines of a cluster fill it more than once
 GUEST_DISK_BYTES = 6_000_000_000  # a virtual machine shares nothing with the others but the image
 INOTIFY_PER_NODE = 25  # measured: 29 and 24 on control planes, 16 on a worker; all of them count as root's
 PROGRAMS = {  # and the Debian package each comes in
@@ -88,6 +89,11 @@ def shortcomings(machine: Capacity, *, new_nodes: int, new_guests: int = 0) -> l
     return found + _too_little(machine, new_nodes, new_guests)
 
 
+def guest_bytes(*, emulated: bool) -> int:
+    """How much memory one virtual machine takes of the host."""
+    return GUEST_MEMORY_BYTES + _QEMU_BYTES + (_TRANSLATED_BYTES if emulated else 0)
+
+
 def file_system(path: Path, mounts: str) -> str:
     """The type of the file system that holds `path`, out of the text of /proc/self/mounts."""
     fields: Sequence[list[str]] = [line.split() for line in mounts.splitlines()]
@@ -96,7 +102,10 @@ def file_system(path: Path, mounts: str) -> str:
 
 
 def _too_little(machine: Capacity, containers: int, guests: int) -> list[tuple[str, str]]:
-    memory = containers * NODE_BYTES + guests * GUEST_BYTES + (MIRROR_BYTES if containers or guests else 0)
+    # Whether a guest is emulated is tried only once there is room for it.
+    memory = (
+        containers * NODE_BYTES + guests * guest_bytes(emulated=True) + (MIRROR_BYTES if containers or guests else 0)
+    )
     disk = containers * NODE_DISK_BYTES + guests * GUEST_DISK_BYTES
     watches, asked, found = containers * INOTIFY_PER_NODE, _asked(containers, guests), []
     if memory > machine.memory_bytes:
@@ -122,7 +131,7 @@ def _asked(containers: int, guests: int) -> str:
 
 def _fitting(machine: Capacity, containers: int, guests: int) -> int:
     """How many fit: of virtual machines if any are asked for, beside all the containers; else of containers."""
-    each, beside = (GUEST_BYTES, containers * NODE_BYTES) if guests else (NODE_BYTES, 0)
+    each, beside = (guest_bytes(emulated=True), containers * NODE_BYTES) if guests else (NODE_BYTES, 0)
     return max(0, (machine.memory_bytes - MIRROR_BYTES - beside) // each)
 
 
