@@ -144,11 +144,14 @@ class GpusSampled(Step):
     settles_within: float = 180.0
 
     def probe(self) -> tuple[Any, ...]:
-        """How many samples there are in a window, how old the newest is, how often a counter changed; and the pods."""
+        """How many samples there are in a window, how old the newest is, how often a counter changed; and the pods.
+
+        The newest of the window, not the newest now: there is none now when the last scrape, of one a second, was late.
+        """
         by = "by (node, gpu)"
         return (
             prometheus.query(f"max {by} (count_over_time({METRIC}[{WINDOW}s]))"),
-            prometheus.query(f"min {by} (time() - timestamp({METRIC}))"),
+            prometheus.query(f"min {by} (time() - max_over_time(timestamp({METRIC})[{WINDOW}s:1s]))"),
             prometheus.query(f"max {by} (changes({ENERGY}[{WINDOW}s]))"),
             _PODS,
         )
