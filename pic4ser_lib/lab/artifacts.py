@@ -47,6 +47,7 @@ _TOOLS = {
     "depmod": "kmod",
     "podman": "podman",
     "gcc": "gcc libc6-dev",
+    "strip": "binutils",
     "setpriv": "util-linux",
 }
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NAMESPACE, DEPLOYMENT = "kubeflow", "training-operator"
 WEBHOOKS = "validator.training-operator.kubeflow.org"
 REFRESHED = "pic4ser/certificate"
+"""The annotation that tells a pod's kubelet to look at its Secrets: any change of the pod does."""
 OVERLAY = "manifests/overlays/standalone"
 _RENDER = """
 export LC_ALL=C
