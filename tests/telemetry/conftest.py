@@ -13,15 +13,19 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from samples import Known, Started, open_metrics
+from samples import Known, Scraped, Started, open_metrics
 
 from pic4ser_lib.telemetry.prometheus import Prometheus, direct
 
 _CONFIG = "global: {scrape_interval: 1h}\n"
+_SCRAPING = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs: [{{job_name: exporter, static_configs: [{{targets: ["127.0.0.1:{port}"]}}]}}]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -37,16 +41,11 @@ def binaries() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def prometheus_with(binaries: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    """A function that starts a Prometheus that holds the given series and nothing else."""
+def started(binaries: dict[str, str]) -> Iterator[Callable[[Path], Prometheus]]:
+    """A function that starts a Prometheus in a folder that has its `prometheus.yml` and maybe its `data`."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def start(series: Iterable[Known]) -> Prometheus:
-        folder = tmp_path_factory.mktemp("prometheus")
-        (folder / "known.txt").write_text(open_metrics(series))
-        (folder / "prometheus.yml").write_text(_CONFIG)
-        backfill = [binaries["promtool"], "tsdb", "create-blocks-from", "openmetrics", "known.txt", "data"]
-        subprocess.run(backfill, cwd=folder, check=True, capture_output=True)
+    def start(folder: Path) -> Prometheus:
         port = _free_port()
         command = [
             binaries["prometheus"], "--config.file=prometheus.yml", "--storage.tsdb.path=data",
@@ -61,6 +60,35 @@ def prometheus_with(binaries: dict[str, str], tmp_path_factory: pytest.TempPathF
     for process in running:
         process.terminate()
         process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def prometheus_with(
+    binaries: dict[str, str], started: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory
+) -> Started:
+    """A function that starts a Prometheus that holds the given series and nothing else."""
+
+    def start(series: Iterable[Known]) -> Prometheus:
+        folder = tmp_path_factory.mktemp("prometheus")
+        (folder / "known.txt").write_text(open_metrics(series))
+        (folder / "prometheus.yml").write_text(_CONFIG)
+        backfill = [binaries["promtool"], "tsdb", "create-blocks-from", "openmetrics", "known.txt", "data"]
+        subprocess.run(backfill, cwd=folder, check=True, capture_output=True)
+        return started(folder)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def scraping(started: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory) -> Scraped:
+    """A function that starts a Prometheus that scrapes a port of loopback once a second."""
+
+    def start(port: int) -> Prometheus:
+        folder = tmp_path_factory.mktemp("prometheus")
+        (folder / "prometheus.yml").write_text(_SCRAPING.format(port=port))
+        return started(folder)
+
+    return start
 
 
 def _artifacts() -> list[str]:

@@ -28,6 +28,9 @@ class Known:
 Started = Callable[[Iterable[Known]], Prometheus]
 """Starts a Prometheus that holds these series and nothing else."""
 
+Scraped = Callable[[int], Prometheus]
+"""Starts a Prometheus that scrapes this port of loopback once a second."""
+
 
 def known(metric: str, samples: Iterable[tuple[int, Decimal | int | str]], **labels: str) -> Known:
     return Known(metric, tuple(sorted(labels.items())), tuple((t, Decimal(v)) for t, v in samples))
