@@ -18,7 +18,7 @@ import time
 
 import tensorflow as tf
 
-FEATURES, HIDDEN, CLASSES = 256, 2048, 10
+FEATURES, HIDDEN, CLASSES = 256, 128, 10
 
 
 def main() -> None:
