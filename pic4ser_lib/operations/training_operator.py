@@ -22,7 +22,7 @@ from pic4ser_lib.operations.flannel.manifest import covers
 from pic4ser_lib.operations.kubectl import ADMIN, KUBECTL
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.operations.packed import as_json, pack, unpacked
-from pic4ser_lib.operations.workloads import Around, missing
+from pic4ser_lib.operations.workloads import Around, missing, pods_of
 from pic4ser_lib.steps import Apply, Decision, Later, Patch, Read, Refused, Settling, Shell, Step, object_name
 
 if TYPE_CHECKING:
@@ -180,9 +180,8 @@ class Ready(Step):
         live = {"kind": "Deployment", **deployment}
         lacks = missing(live, Around(pods, events))
         known = any(one.get("clientConfig", {}).get("caBundle") for one in (webhooks or {}).get("webhooks", ()))
-        labels = live["spec"]["selector"]["matchLabels"].items()
-        own = [pod["metadata"] for pod in pods if labels <= pod["metadata"].get("labels", {}).items() and _waits(pod)]
-        return Rollout(next(_images((live,)), ""), lacks, tuple(one["name"] for one in own) if known else ())
+        waiting = tuple(pod["metadata"]["name"] for pod in pods_of(live, pods) if _waits(pod))
+        return Rollout(next(_images((live,)), ""), lacks, waiting if known else ())
 
     def actions(self, seen: Rollout) -> Decision:
         """To wait, saying why; a pod that started before its certificate was made is told once to look for it.

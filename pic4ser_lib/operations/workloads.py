@@ -34,6 +34,12 @@ def missing(workload: Object, around: Around) -> str:
     return f"{name}: {ready} of {wanted} pods are ready" + (f"; {'; '.join(causes)}" if causes else "")
 
 
+def pods_of(workload: Object, pods: Sequence[Object]) -> list[Object]:
+    """Those of a namespace's pods that a workload's selector chooses."""
+    labels = workload.get("spec", {}).get("selector", {}).get("matchLabels", {})
+    return [pod for pod in pods if labels and labels.items() <= pod["metadata"].get("labels", {}).items()]
+
+
 def why_not_ready(pod: Object, around: Around) -> str:
     """Why a pod is not ready, in the cluster's own words; empty when it is."""
     status = pod.get("status", {})
@@ -59,8 +65,7 @@ def _counts(kind: str, spec: Object, status: Object) -> tuple[int, int]:
 
 
 def _causes(workload: Object, around: Around) -> Iterator[str]:
-    labels = workload.get("spec", {}).get("selector", {}).get("matchLabels", {})
-    pods = [pod for pod in around.pods if labels and labels.items() <= pod["metadata"].get("labels", {}).items()]
+    pods = pods_of(workload, around.pods)
     for pod in pods:
         if "deletionTimestamp" not in pod["metadata"] and (why := why_not_ready(pod, around)):
             node = pod.get("spec", {}).get("nodeName", "")
