@@ -88,10 +88,12 @@ def seen(
 def cause(found: Seen) -> str:
     """Why the job cannot succeed any more, with the worker's name; empty as long as it still may."""
     crashed = [worker for worker in found.workers if worker.exit_code]
-    if found.state == "Failed" or crashed:
-        first = min(crashed, key=lambda w: (w.finished or "~", w.index), default=None)
-        return str(first) if first else f"the job failed: {found.message or 'no reason given'}"
-    return "; ".join(str(worker) for worker in found.workers if worker.is_hopeless)
+    if first := min(crashed, key=lambda w: (w.finished or "~", w.index), default=None):
+        return str(first)
+    hopeless = "; ".join(str(worker) for worker in found.workers if worker.is_hopeless)
+    if found.state == "Failed" and not hopeless:
+        return f"the job failed: {found.message or 'no reason given'}"
+    return hopeless
 
 
 def _condition(status: Object) -> tuple[str, str]:
@@ -115,6 +117,9 @@ def _worker(job: Job, index: int, pod: Object | None, nodes: Sequence[Object], s
         return Worker(index, spoken, phase, node, why, ended["exitCode"], str(ended.get("finishedAt", "")))
     if waiting.get("reason") in _HOPELESS:
         why = f"{waiting['reason']}: {_one_line(waiting.get('message'))} (image {job.image})"
+        return Worker(index, spoken, phase, node, why, is_hopeless=True)
+    if phase == "Failed":  # without a container that ended: the kubelet rejected the pod, or evicted it
+        why = f"{status.get('reason') or phase}: {_one_line(status.get('message'))}".removesuffix(": ")
         return Worker(index, spoken, phase, node, why, is_hopeless=True)
     if unplaced := _unplaced(status):
         impossible = _impossible(job, nodes)
