@@ -41,7 +41,7 @@ def binaries() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def started(binaries: dict[str, str]) -> Iterator[Callable[[Path], Prometheus]]:
+def prometheus_in(binaries: dict[str, str]) -> Iterator[Callable[[Path], Prometheus]]:
     """A function that starts a Prometheus in a folder that has its `prometheus.yml` and maybe its `data`."""
     running: list[subprocess.Popen[bytes]] = []
 
@@ -64,7 +64,7 @@ def started(binaries: dict[str, str]) -> Iterator[Callable[[Path], Prometheus]]:
 
 @pytest.fixture(scope="module")
 def prometheus_with(
-    binaries: dict[str, str], started: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory
+    binaries: dict[str, str], prometheus_in: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory
 ) -> Started:
     """A function that starts a Prometheus that holds the given series and nothing else."""
 
@@ -74,19 +74,19 @@ def prometheus_with(
         (folder / "prometheus.yml").write_text(_CONFIG)
         backfill = [binaries["promtool"], "tsdb", "create-blocks-from", "openmetrics", "known.txt", "data"]
         subprocess.run(backfill, cwd=folder, check=True, capture_output=True)
-        return started(folder)
+        return prometheus_in(folder)
 
     return start
 
 
 @pytest.fixture(scope="module")
-def scraping(started: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory) -> Scraped:
+def scraping(prometheus_in: Callable[[Path], Prometheus], tmp_path_factory: pytest.TempPathFactory) -> Scraped:
     """A function that starts a Prometheus that scrapes a port of loopback once a second."""
 
     def start(port: int) -> Prometheus:
         folder = tmp_path_factory.mktemp("prometheus")
         (folder / "prometheus.yml").write_text(_SCRAPING.format(port=port))
-        return started(folder)
+        return prometheus_in(folder)
 
     return start
 

@@ -10,7 +10,7 @@ from threading import Event, Thread
 import pytest
 from samples import Scraped
 
-from pic4ser_lib.operations.monitoring.exporter import ENERGY, ENOUGH, METRIC, GpusSampled, Samples
+from pic4ser_lib.operations.monitoring.exporter import ENERGY, ENOUGH, METRIC, WINDOW, GpusSampled, Samples
 from pic4ser_lib.steps import ProxyGet
 from pic4ser_lib.telemetry.prometheus import Prometheus
 
@@ -60,7 +60,7 @@ def test_the_gpus_of_a_late_scrape_are_not_called_silent(scraping: Scraped, expo
     exporter.late.set()
     _until(lambda: not prometheus.at(METRIC, prometheus.now()))  # an instant query finds none from here on
     (kitt,) = seen(prometheus).gpus
-    assert kitt.trouble == ""
+    assert kitt.age < WINDOW  # not infinite; how long ago it is depends on how busy this machine is
 
 
 def test_a_gpu_that_is_never_scraped_is_missing(scraping: Scraped, exporter: Exporter) -> None:

@@ -118,7 +118,7 @@ def _worker(job: Job, index: int, pod: Object | None, nodes: Sequence[Object], s
     if waiting.get("reason") in _HOPELESS:
         why = f"{waiting['reason']}: {_one_line(waiting.get('message'))} (image {job.image})"
         return Worker(index, spoken, phase, node, why, is_hopeless=True)
-    if phase == "Failed":  # without a container that ended: the kubelet rejected the pod, or evicted it
+    if phase == "Failed":  # and no container ended: the kubelet rejected the pod, or evicted it before
         why = f"{status.get('reason') or phase}: {_one_line(status.get('message'))}".removesuffix(": ")
         return Worker(index, spoken, phase, node, why, is_hopeless=True)
     if unplaced := _unplaced(status):
