@@ -10,6 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,8 +70,7 @@ def house(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hous
         )
     try:
         house = House(path, _address(path / "server.log", server))
-        # Who opens a notebook before the server has found its kernels is asked for one.
-        urllib.request.urlopen(house.url.replace("/lab?", "/api/kernelspecs?"), timeout=120).close()
+        _wait_for_kernels(house, server)
         yield house
     finally:
         server.terminate()
@@ -91,6 +92,23 @@ def page() -> Iterator[Page]:
         shown.add_locator_handler(asked, lambda dialog: dialog.locator(".jp-mod-accept").click(), no_wait_after=True)
         yield shown
         window.close()
+
+
+def _wait_for_kernels(house: House, server: subprocess.Popen[bytes]) -> None:
+    """Who opens a notebook before the server has found its kernels is asked for one; it has two minutes for that.
+
+    Jupyter says where it listens before it does: the first thing that its loop does is to bind the port.
+    """
+    for _ in range(1200):
+        try:
+            urllib.request.urlopen(house.url.replace("/lab?", "/api/kernelspecs?"), timeout=120).close()
+            return
+        except urllib.error.URLError as error:
+            refused = error.reason
+        if not isinstance(refused, ConnectionRefusedError) or server.poll() is not None:
+            break
+        time.sleep(0.1)
+    pytest.fail(f"JupyterLab does not answer: {refused}", pytrace=False)
 
 
 def _address(log: Path, server: subprocess.Popen[bytes]) -> str:
