@@ -36,7 +36,6 @@ from pic4ser_lib.progress import Progress
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
 
-_EMULATED_PATIENCE = 10  # an emulated machine is about ten times slower, and shares its cores with the others
 STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 
 
@@ -85,6 +84,7 @@ def complete(home: Path, made: Artifacts) -> None:
             continue  # its folder was deleted since
         nodes = sitefolder.nodes_of(site)
         slow = emulated and machines.virtual(nodes)
+        slower = dilation.known(home) if slow and slow == nodes else None
         sitefolder.write_local(
             site,
             key=home / "id_ed25519",
@@ -93,8 +93,8 @@ def complete(home: Path, made: Artifacts) -> None:
             interface=network.bridge(),
             archives=made.sums,
             online=started.online if started else False,
-            patience=_EMULATED_PATIENCE if slow else 1,
-            dilation=dilation.known(home) if slow and slow == nodes else None,
+            patience=dilation.patience(slower) if slow else 1,
+            dilation=slower,
         )
 
 

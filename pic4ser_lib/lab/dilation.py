@@ -25,6 +25,7 @@ from pic4ser_lib.lab import state
 from pic4ser_lib.site.schema import Dilation
 
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
+_SLOW = 10  # so much slower is emulation, when others want the cores as well
 
 
 def known(home: Path) -> Dilation | None:
@@ -38,9 +39,20 @@ def known(home: Path) -> Dilation | None:
 def fitting(processors: int, *, cores: int | None = None) -> int:
     """How many times slower the time of emulated machines should be that have so many processors between them.
 
-    One that runs a cluster and has nothing else to do takes half of a core and more, which all have to share.
+    With monitoring installed and nothing else to do, three machines of two processors want ten seconds of the host's
+    processors for each second of their own. Whatever is done there comes on top of it, so two cores need eight times
+    slower time for them; a single machine that has only begun does with two.
     """
-    return 1 + max(1, -(-processors // (cores or len(os.sched_getaffinity(0)))))
+    return max(2, -(-3 * processors // (cores or len(os.sched_getaffinity(0)))) - 1)
+
+
+def patience(slower: Dilation | None) -> int:
+    """How many times longer than usual this machine may have to wait for emulated machines.
+
+    They are about ten times slower. What settles by a clock there takes as much longer as their time is slow, and up to
+    two and a half times that: less is done in one of their seconds than in one of a real machine.
+    """
+    return max(_SLOW, -(-5 * slower.times // 2)) if slower else _SLOW
 
 
 def begun(home: Path, times: int) -> Dilation:
