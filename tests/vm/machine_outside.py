@@ -21,6 +21,7 @@ HOME = STATE / "lab"
 RELEASE = os.environ.get("PIC4SER_RELEASE", "bookworm")
 """Which Debian the machines are: `make soak` asks for both."""
 _PATIENCE = 300.0  # for a boot, emulated, on a machine that does other things too
+_REBOOT = 3600.0  # of a whole cluster: pods have their time to end, which passes more slowly there
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,14 @@ class Machine:
 
     def boot_id(self) -> str:
         """Another one after each boot; "" while it does not answer."""
-        return self._ssh("cat /proc/sys/kernel/random/boot_id", 20).stdout.strip()
+        return self._ssh("cat /proc/sys/kernel/random/boot_id", 60).stdout.strip()
 
     def reboot(self) -> None:
         """As an administrator does it; returns when the machine has booted again and settled."""
         before = self.boot_id()
         self._ssh("systemctl reboot", 60)
-        until(lambda: self.boot_id() not in ("", before), f"{self.name} has booted again")
-        self.on("systemctl is-system-running --wait || true", timeout=_PATIENCE)
+        until(lambda: self.boot_id() not in ("", before), f"{self.name} has booted again", seconds=_REBOOT)
+        self.on("systemctl is-system-running --wait || true", timeout=_REBOOT)
 
     def _signal(self, number: signal.Signals) -> None:
         (pid,) = self.qemu()
@@ -75,7 +76,7 @@ class Machine:
 
     def _ssh(self, script: str, timeout: float) -> subprocess.CompletedProcess[str]:
         trust = [f"UserKnownHostsFile={HOME / 'known_hosts'}", "StrictHostKeyChecking=yes", "BatchMode=yes"]
-        options = [word for option in (*trust, "ConnectTimeout=10") for word in ("-o", option)]
+        options = [word for option in (*trust, "ConnectTimeout=30") for word in ("-o", option)]
         login = f"pic4ser@{self.address}"
         words = ["ssh", "-F", "none", "-i", str(HOME / "id_ed25519"), *options, login, "sudo", "bash", "-s"]
         try:
