@@ -26,6 +26,7 @@ from pic4ser_lib.site.schema import Dilation
 
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _SLOW = 10  # so much slower is emulation, when others want the cores as well
+_MOST = 40  # two and a half times that is the most that a site's file takes as `patience`
 
 
 def known(home: Path) -> Dilation | None:
@@ -41,9 +42,9 @@ def fitting(processors: int, *, cores: int | None = None) -> int:
 
     With monitoring installed and nothing else to do, three machines of two processors want ten seconds of the host's
     processors for each second of their own. Whatever is done there comes on top of it, so two cores need eight times
-    slower time for them; a single machine that has only begun does with two.
+    slower time for them; a single machine that has only begun does with two. Never more than forty.
     """
-    return max(2, -(-3 * processors // (cores or len(os.sched_getaffinity(0)))) - 1)
+    return min(_MOST, max(2, -(-3 * processors // (cores or len(os.sched_getaffinity(0)))) - 1))
 
 
 def patience(slower: Dilation | None) -> int:

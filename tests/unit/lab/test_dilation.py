@@ -36,12 +36,14 @@ def test_machines_that_start_later_count_from_the_same_moment(tmp_path: Path, li
     assert first.times == 3
 
 
-@pytest.mark.parametrize(("processors", "cores", "times"), [(2, 2, 2), (4, 2, 5), (6, 2, 8), (6, 4, 4), (6, 64, 2)])
+@pytest.mark.parametrize(
+    ("processors", "cores", "times"), [(2, 2, 2), (4, 2, 5), (6, 2, 8), (6, 4, 4), (6, 64, 2), (40, 2, 40)]
+)
 def test_the_more_machines_share_a_core_the_slower_their_time_is(processors: int, cores: int, times: int) -> None:
     assert dilation.fitting(processors, cores=cores) == times
 
 
-@pytest.mark.parametrize(("times", "patience"), [(2, 10), (4, 10), (5, 13), (8, 20)])
+@pytest.mark.parametrize(("times", "patience"), [(2, 10), (4, 10), (5, 13), (8, 20), (40, 100)])
 def test_what_waits_by_a_clock_there_is_waited_for_by_this_machines(times: int, patience: int) -> None:
     slower = Dilation(since=0.0, times=times)
     assert dilation.patience(slower) == patience
