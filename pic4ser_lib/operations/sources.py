@@ -19,6 +19,7 @@ from pic4ser_lib.steps import Action, Decision, Later, Refused, RemoveFile, Run,
 LISTS = "/etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources"
 DEAD = re.compile(r"//apt\.kubernetes\.io\b|//packages\.cloud\.google\.com/apt/?\s+kubernetes-")
 """Google's repositories of Kubernetes, which the document names; they were switched off in March 2024."""
+_LISTS_SYNCED = "sync -- /var/lib/apt/lists/* /var/lib/apt/lists"
 CODENAME = "{codename}"  # in a suite: the code name of each node's own distribution
 _QUOTED = '\\|{}[]<>"^~_=!@#$%&*'  # what apt writes as %xx in the names of its lists
 
@@ -111,7 +112,9 @@ class Keyring(Step):
             "(t=$(mktemp -d) && trap 'rm -rf \"$t\"' EXIT && "
             f'curl -fsSL --connect-timeout 15 --max-time 60 -o "$t/key" {url} && seen=$({show} | {primary}) && '
             f'{{ [ "$seen" = {wanted} ] || {{ {wrong}; exit 1; }}; }} && '
-            f'{form} && install -d -m 0755 {folder} && install -m 0644 "$t/ring" {path})'
+            f'{form} && install -d -m 0755 {folder} && install -m 0644 "$t/ring" {path}.new && '
+            # A power cut leaves all of it or nothing, and what was reported as done is there afterwards.
+            f"sync -- {path}.new && mv -fT {path}.new {path} && sync -- {folder})"
         )
 
 
@@ -185,7 +188,8 @@ class Source(Step):
         written = files.edited(self.path, seen.file, self._line(seen))
         if not (removed or written) and seen.fetched:
             return []
-        return [*removed, *written, Run(apt.update(self.path))]
+        # apt leaves its lists to the kernel: after a power cut they would be gone.
+        return [*removed, *written, Run(f"{apt.update(self.path)} && {_LISTS_SYNCED}")]
 
     def _removed(self, file: files.File) -> RemoveFile:
         rest = [entry for entry in _entries(file) if self.url.rstrip("/") not in entry]
