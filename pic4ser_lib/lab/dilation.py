@@ -40,9 +40,9 @@ def known(home: Path) -> Dilation | None:
 def fitting(processors: int, *, cores: int | None = None) -> int:
     """How many times slower the time of emulated machines should be that have so many processors between them.
 
-    With monitoring installed and nothing else to do, three machines of two processors want ten seconds of the host's
-    processors for each second of their own. Whatever is done there comes on top of it, so two cores need eight times
-    slower time for them; a single machine that has only begun does with two. Never more than forty.
+    With monitoring installed and nothing else to do, three machines of two processors want about ten seconds of the
+    host's for each of their own (an estimate, docs/kinds.md). Whatever is done there comes on top of it, so two cores
+    need eight times slower time for them; a single machine that has only begun does with two. Never more than forty.
     """
     return min(_MOST, max(2, -(-3 * processors // (cores or len(os.sched_getaffinity(0)))) - 1))
 

@@ -21,7 +21,7 @@ HOME = STATE / "lab"
 RELEASE = os.environ.get("PIC4SER_RELEASE", "bookworm")
 """Which Debian the machines are: `make soak` asks for both."""
 _PATIENCE = 300.0  # for a boot, emulated, on a machine that does other things too
-_REBOOT = 3600.0  # of a whole cluster: pods have their time to end, which passes more slowly there
+_REBOOT = 3600.0  # of a whole cluster: what does not end has 90 s, which pass more slowly there
 
 
 @dataclass(frozen=True)
