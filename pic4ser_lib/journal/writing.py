@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ class JournalFailed(PicError):
 
 
 class Journal:
-    """One process's journal. Each line is on the disk when `write` returns. Threads may share it.
+    """One process's journal. Each line is on the disk when `write` returns. Threads may share it. Ctrl-C waits for it.
 
     A file that is already there is continued; what a kill has torn off its end is cut away, and a line says so.
     """
@@ -44,7 +45,7 @@ class Journal:
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Add one entry; `n` and `time` (UTC) are put before it. Raises JournalFailed."""
-        with self._lock:
+        with _no_ctrl_c(), self._lock:
             try:
                 if self._fd < 0:
                     self._open()
@@ -108,6 +109,25 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def _no_ctrl_c() -> Iterator[None]:
+    """Ctrl-C in here is heard at the end: a line that it cuts off, or does not let count, breaks the chain.
+
+    Only the main thread hears it; the others are not disturbed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: arrived.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if arrived:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _write_all(fd: int, data: bytes) -> None:

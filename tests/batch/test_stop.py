@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pic4ser_lib.journal import verify_run
 from pic4ser_lib.runbook.report import entries
@@ -17,8 +18,8 @@ from .conftest import END, Make, notebook
 
 SLEEPS = """
 import time
-keep("first", "ok", node)
 try:
+    keep("first", "ok", node)
     time.sleep(120)
 except KeyboardInterrupt:
     journal.write({"event": "stopped between two actions"})
@@ -60,8 +61,12 @@ class Started:
             env={**os.environ, "TMPDIR": str(self.temporary)},
         )  # fmt: skip
         kernels = 3 if node == "*" else 1
-        until(lambda: len(list(self.house.glob("runs/den/*/journal/*.jsonl"))) == kernels, "the kernels to sleep")
+        until(lambda: len(self.told()) == kernels, "the kernels to sleep")
         self.run = next(self.house.glob("runs/den/*"))
+
+    def told(self) -> list[dict[str, Any]]:
+        """What the kernels have written: each of them says something once, at the start of that cell."""
+        return [entry for run in self.house.glob("runs/den/*") for entry in entries(run)]
 
     def end(self, number: int) -> tuple[int, str]:
         self.process.send_signal(number)
@@ -75,7 +80,7 @@ def test_ctrl_c_lets_the_cells_end_says_what_is_done_and_leaves_nothing(house: M
     assert code == 130
     assert "01_setup  kitt    stopped" in said
     assert "Next: pic4ser verify" in said
-    assert sum(entry["event"] == "stopped between two actions" for entry in entries(started.run)) == 3
+    assert sum(entry["event"] == "stopped between two actions" for entry in started.told()) == 3
     assert all(verdict.good for verdict in verify_run(started.run))
     until(lambda: not processes_of(started.house), "no process to be left")
 

@@ -142,6 +142,18 @@ def test_an_entry_cannot_forge_number_time_or_hash(tmp_path: Path) -> None:
     assert json.loads(writer.path.read_text())["n"] == 1
 
 
+def test_ctrl_c_in_the_middle_of_a_line_is_heard_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Journal(tmp_path / "01.jsonl")
+    kept.write({"event": "before"})
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        kept.write({"event": "proven"})
+    monkeypatch.undo()
+    kept.write({"event": "after"})
+    assert [json.loads(line)["event"] for line in lines(kept.path)] == ["before", "proven", "after"]
+    assert journal.verify(kept.path).good
+
+
 def write_for_ever(path: Path) -> None:
     writer = Journal(path)
     while True:
