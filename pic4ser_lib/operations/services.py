@@ -12,6 +12,11 @@ SLACK = 0.05
 """Seconds: the kernel stamps files by its tick, and process starts to a hundredth."""
 
 
+def at_boot(verb: str, *units: str) -> Run:
+    """`systemctl enable`, `disable` or `mask`, and what that links is on the disk: systemd leaves it to the kernel."""
+    return Run(f"systemctl {verb} -- {' '.join(map(shlex.quote, units))} && sync -f /etc/systemd/system")
+
+
 @dataclass(frozen=True)
 class UnitFile:
     """How systemd sees a unit's file."""
@@ -54,7 +59,7 @@ class Enabled(Step):
             return Later(f"the package with {self.unit}", "systemd does not know the unit")
         if seen.load == "masked" or seen.state.startswith("masked"):
             raise Refused(self.wanted, f"{self.unit} is masked", f"Somebody masked it: systemctl unmask {self.unit}")
-        return [] if seen.state == "enabled" else [Run(f"systemctl enable {shlex.quote(self.unit)}")]
+        return [] if seen.state == "enabled" else [at_boot("enable", self.unit)]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ partition's type or by the zram generator), or a service that makes swap in comp
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pic4ser_lib.operations import files
+from pic4ser_lib.operations.services import at_boot
 from pic4ser_lib.steps import Action, Refused, Run, Shell, Step
 
 FSTAB = "/etc/fstab"
@@ -176,8 +175,8 @@ class UnitsMasked(Step):
             remedy = f"Remove {where} by hand: it can neither be disabled nor masked."
             raise Refused(self.wanted, f"{where} ({stuck[0].state})", remedy)
         masked = [unit.name for unit in seen.at_boot if unit not in own]
-        disable = [Run(f"systemctl disable -- {_words(unit.name for unit in own)}")] if own else []
-        return [*disable, *([Run(f"systemctl mask -- {_words(masked)}")] if masked else [])]
+        disable = [at_boot("disable", *(unit.name for unit in own))] if own else []
+        return [*disable, *([at_boot("mask", *masked)] if masked else [])]
 
 
 def off() -> Off:
@@ -202,10 +201,6 @@ def _lines(fstab: Fstab) -> list[str]:
 def _without_swap(line: str) -> str:
     is_swap = line.split()[2:3] == ["swap"] and not line.lstrip().startswith("#")
     return f"# {line}" if is_swap else line
-
-
-def _words(names: Iterable[str]) -> str:
-    return " ".join(map(shlex.quote, names))
 
 
 def _path(name: str) -> str:

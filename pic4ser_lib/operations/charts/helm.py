@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,14 +85,16 @@ class HelmInstalled(Step):
         return [Run(self._install(), timeout=700)]
 
     def _install(self) -> str:
-        beside = f"{PATH.rpartition('/')[0]}/.helm.new"
+        folder = posixpath.dirname(PATH)
+        beside = f"{folder}/.helm.new"
         version = '"$("$t/helm" version --template \'{{.Version}}\')"'
         return (
             "(t=$(mktemp -d) && trap 'rm -rf \"$t\"' EXIT && "
             f"{archives.checked(self, '$t/archive')} && "
             'tar -xzf "$t/archive" -C "$t" --strip-components=1 && '
             f"{{ [ {version} = v{self.version} ] || {{ echo 'the archive holds helm '{version} >&2; exit 1; }}; }} && "
-            f'install -m 0755 "$t/helm" {beside} && sync {beside} && mv -f {beside} {PATH})'
+            f'install -m 0755 "$t/helm" {beside} && sync {beside} && mv -f {beside} {PATH} && '
+            f"sync {folder})"
         )
 
 

@@ -19,6 +19,7 @@ NAMES = {
     "dcgm-exporter": "gpu-helm-charts",
 }
 """A chart's repository as the document names it; the others are named after their chart."""
+_SYNCED = "sync -f /root"  # helm syncs neither its list nor the index
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class RepositoriesAdded(Step):
         there = {name: url.rstrip("/") for name, url in seen.known}
         missing = [(name, url) for name, url in self.repositories if there.get(name) != url.rstrip("/")]
         add = f"{ENVIRONMENT} {PATH} repo add --force-update"
-        return [Run(f"{add} {shlex.quote(n)} {shlex.quote(url)}", on=self.first, timeout=180) for n, url in missing]
+        adds = [f"{add} {shlex.quote(name)} {shlex.quote(url)} && {_SYNCED}" for name, url in missing]
+        return [Run(command, on=self.first, timeout=180) for command in adds]
 
 
 def repositories_added(site: Site) -> RepositoriesAdded:

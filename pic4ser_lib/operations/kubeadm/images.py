@@ -75,7 +75,9 @@ class ImagesPulled(Step):
             return Later("kubeadm", "notebook 01 installs it, at the site's version")
         if not seen.missing:
             return []
-        return [Run(f"kubeadm config images pull --cri-socket {CRI_SOCKET} {self._of}", timeout=900.0)]
+        pull = f"kubeadm config images pull --cri-socket {CRI_SOCKET} {self._of}"
+        # containerd syncs no file that it unpacks, and takes an image for whole that a power cut has left empty.
+        return [Run(f"{pull} && sync -f /var/lib/containerd", timeout=900.0)]
 
 
 def images_pulled(site: Site, node: Node) -> ImagesPulled | None:

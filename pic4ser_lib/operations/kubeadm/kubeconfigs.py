@@ -24,7 +24,8 @@ echo "@root server: $(sed -n 's/^ *server: *//p' {ROOTS} 2>/dev/null || true)"
 """
 _COPY = (
     f"umask 077; mkdir -p /root/.kube && cp {ADMIN} /root/.kube/.config.new "
-    f"&& sync /root/.kube/.config.new && mv -T /root/.kube/.config.new {ROOTS}"
+    f"&& sync /root/.kube/.config.new && mv -T /root/.kube/.config.new {ROOTS} "
+    "&& sync /root/.kube /root"
 )
 _CERTIFICATE = f"""
 [ ! -e {ADMIN} ] || sed -n 's/^ *client-certificate-data: *//p' {ADMIN} | base64 -d | sed '/-----/d' | base64 -d \\

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pic4ser_lib.operations import files
+from pic4ser_lib.operations.services import at_boot
 from pic4ser_lib.steps import Action, Decision, Later, Run, Shell, Step
 
 SCRIPT = "/usr/local/lib/pic4ser/nvidia-links"
@@ -100,7 +101,7 @@ echo "enabled: $(systemctl is-enabled {UNIT} 2>/dev/null)"
             return Later("nvidia.driver_present", "there is no /dev/nvidia0")
         actions: list[Action] = [one for path, file in seen.files for one in files.edited(path, file, CONTENTS[path])]
         if not seen.enabled:
-            actions.append(Run(f"systemctl --no-reload enable {UNIT}"))
+            actions.append(at_boot("enable --no-reload", UNIT))
         if seen.missing:
             actions.append(Run(f"sh {SCRIPT}"))
         return actions

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pic4ser_lib.operations import files, packages
 from pic4ser_lib.operations.marked import marked
+from pic4ser_lib.operations.services import at_boot
 from pic4ser_lib.operations.storage.wanted import storage_of
 from pic4ser_lib.steps import Action, Decision, Later, Refused, Run, Shell, Step
 
@@ -85,10 +86,11 @@ class Exported(Step):
             raise Refused(self.wanted, f"{self.folder} is exported by {', '.join(seen.others)}", remedy)
         lines = "".join(f"    {client}({OPTIONS}) \\\n" for client in self.clients).removesuffix(" \\\n")
         written = files.edited(PATH, seen.file, f"{self.folder} \\\n{lines}\n")
-        made: list[Action] = [] if seen.folder else [Run(f"install -d -m 0755 {shlex.quote(self.folder)}")]
+        folder = shlex.quote(self.folder)
+        made: list[Action] = [] if seen.folder else [Run(f"install -d -m 0755 {folder} && sync -f {folder}")]
         if not (made or written) and seen.running and set(self.clients) <= seen.active:
             return []
-        return [*made, *written, Run("exportfs -ra" if seen.running else f"systemctl enable --now {UNIT}")]
+        return [*made, *written, Run("exportfs -ra") if seen.running else at_boot("enable --now", UNIT)]
 
 
 def server_installed(site: Site, node: Node) -> packages.Installed | None:
