@@ -27,6 +27,9 @@ TAIL_BYTES = 4000
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+MARKS = re.compile(r"(?m)^[0-9a-f]{32} (\d+|begin|end) \d+\n?")  # the lines between a node's answers, in any of them
+
+
 def new_nonce() -> str:
     """128 random bits as text."""
     return secrets.token_hex(16)

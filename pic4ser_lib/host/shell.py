@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pic4ser_lib.errors import ConsentMissing, HostError
 from pic4ser_lib.host.parallel import current_stop
 from pic4ser_lib.host.password import once
-from pic4ser_lib.host.scripts import KILL_AFTER, Driver, new_nonce
+from pic4ser_lib.host.scripts import KILL_AFTER, MARKS, Driver, new_nonce
 from pic4ser_lib.host.trouble import is_foreign
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class RootShell:
 
     def _unanswered(self, doing: str, *, too_much: bool) -> HostError:
         seen = "more output than anybody can want" if too_much else "no answer in time"
-        return HostError(node=self._node.name, seen=f"{seen} while {doing}.{self._last_words()}", remedy=AGAIN)
+        remedy = AGAIN if too_much else f"Is the machine on? {AGAIN}"
+        return HostError(node=self._node.name, seen=f"{seen} while {doing}.{self._last_words()}", remedy=remedy)
 
     def _ended(self, doing: str) -> HostError:
         self._stop.check()
@@ -146,7 +147,8 @@ class RootShell:
                 remedy=f"Allow {name} to use sudo with bash there.",
             )
         how = f"the shell ended with {code}" if code >= 0 else "the connection was lost"
-        return HostError(node=self._node.name, seen=f"{how} while {doing}.{self._last_words()}", remedy=AGAIN)
+        remedy = AGAIN if code >= 0 else f"Is the machine on? {AGAIN}"
+        return HostError(node=self._node.name, seen=f"{how} while {doing}.{self._last_words()}", remedy=remedy)
 
     def _still_acting(self, what: bytes) -> HostError:
         named = what.decode(errors="replace").strip() or "its name is not known"
@@ -154,7 +156,8 @@ class RootShell:
         return HostError(node=self._node.name, seen=seen, remedy=AGAIN)
 
     def _last_words(self) -> str:
-        text = self._received[-2000:].decode(errors="replace").replace(self._driver.nonce, "").strip()
+        said = MARKS.sub("", self._received[-2000:].decode(errors="replace"))
+        text = said.replace(self._driver.nonce, "").strip()
         return f" It said: {text}" if text else ""
 
     def _guarded(self, act: Callable[[], T], doing: str) -> T:

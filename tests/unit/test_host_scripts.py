@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from pic4ser_lib.host.scripts import (
+    MARKS,
     Driver,
     Failure,
     action_unit,
@@ -52,6 +53,12 @@ def test_what_is_late_is_named() -> None:
 def test_an_answer_without_its_end_is_no_answer() -> None:
     with pytest.raises(ValueError, match="without its end mark"):
         answers(b"\nabc begin 0\nhello", "abc", 1)
+
+
+def test_a_person_reads_what_a_node_said_without_the_marks() -> None:
+    unit = question_unit(["echo one", "echo two"], new_nonce(), timeout=10)
+    ran = subprocess.run(["/bin/bash", "-c", unit], stdout=subprocess.PIPE, text=True, check=True)
+    assert MARKS.sub("", ran.stdout).split() == ["one", "two"]
 
 
 def test_marks_of_another_nonce_are_text() -> None:

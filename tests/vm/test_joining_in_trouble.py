@@ -20,8 +20,8 @@ import yaml
 from machine_outside import PIC4SER, ROOT, THREE, until
 
 BONNIE, KITT, ROVER = THREE
-GONE = r"{}(: the connection was lost while| \(.*?\): not reachable over SSH)"
-"""How a node is named that stopped answering: in the middle of a command, or between two."""
+GONE = r"{}(: (the connection was lost|no answer in time) while| \(.*?\): not reachable over SSH)"
+"""How a node is named that stopped answering: in the middle of a command, before its answer began, or between two."""
 BAD_NETWORK = "tc qdisc replace dev eth0 root netem delay 60ms 20ms loss 2%"
 """Inside the machines, on what they send: this machine's own kernel may have no netem for the other ends."""
 LONG = 3600.0
