@@ -12,6 +12,7 @@ can be taken for a header:
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -136,3 +137,14 @@ def written(path: str, content: str) -> Written:
 def removed(file: File) -> RemoveFile:
     """Take a file away; the node keeps a copy."""
     return RemoveFile(file.path, before=file.content)
+
+
+def put_in_place(beside: str, path: str) -> str:
+    """Shell words that make a new file, whole or not at all, of one that was written beside it, also in a power cut.
+
+    What they leave is on the disk, its folder too where that was made for it.
+    """
+    folder = posixpath.dirname(path)
+    kept = " ".join(map(shlex.quote, (folder, posixpath.dirname(folder))))
+    new, old = shlex.quote(beside), shlex.quote(path)
+    return f"sync -- {new} && mv -fT {new} {old} && sync -- {kept}"

@@ -98,9 +98,9 @@ class Keyring(Step):
         return [Run(self._fetch(), timeout=180)]
 
     def _fetch(self) -> str:
-        url, path, wanted = shlex.quote(self.url), shlex.quote(self.path), self.fingerprint.upper()
+        url, wanted = shlex.quote(self.url), self.fingerprint.upper()
         folder = shlex.quote(posixpath.dirname(self.path))
-        beside = shlex.quote(posixpath.join(posixpath.dirname(self.path), f".{posixpath.basename(self.path)}.new"))
+        beside = posixpath.join(posixpath.dirname(self.path), f".{posixpath.basename(self.path)}.new")
         form = (
             'gpg --homedir "$t" --batch --dearmor <"$t/key" >"$t/ring"'
             if self.path.endswith(".gpg")
@@ -113,9 +113,8 @@ class Keyring(Step):
             "(t=$(mktemp -d) && trap 'rm -rf \"$t\"' EXIT && "
             f'curl -fsSL --connect-timeout 15 --max-time 60 -o "$t/key" {url} && seen=$({show} | {primary}) && '
             f'{{ [ "$seen" = {wanted} ] || {{ {wrong}; exit 1; }}; }} && '
-            f'{form} && install -d -m 0755 {folder} && install -m 0644 "$t/ring" {beside} && '
-            # A power cut leaves all of it or nothing, and what was reported as done is there afterwards.
-            f"sync -- {beside} && mv -fT {beside} {path} && sync -- {folder})"
+            f'{form} && install -d -m 0755 {folder} && install -m 0644 "$t/ring" {shlex.quote(beside)} && '
+            f"{files.put_in_place(beside, self.path)})"
         )
 
 

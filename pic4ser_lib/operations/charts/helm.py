@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pic4ser_lib.operations import archives
+from pic4ser_lib.operations import archives, files
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Decision, Later, Run, Shell, Step
 
@@ -85,16 +85,14 @@ class HelmInstalled(Step):
         return [Run(self._install(), timeout=700)]
 
     def _install(self) -> str:
-        folder = posixpath.dirname(PATH)
-        beside = f"{folder}/.helm.new"
+        beside = f"{posixpath.dirname(PATH)}/.helm.new"
         version = '"$("$t/helm" version --template \'{{.Version}}\')"'
         return (
             "(t=$(mktemp -d) && trap 'rm -rf \"$t\"' EXIT && "
             f"{archives.checked(self, '$t/archive')} && "
             'tar -xzf "$t/archive" -C "$t" --strip-components=1 && '
             f"{{ [ {version} = v{self.version} ] || {{ echo 'the archive holds helm '{version} >&2; exit 1; }}; }} && "
-            f'install -m 0755 "$t/helm" {beside} && sync {beside} && mv -f {beside} {PATH} && '
-            f"sync {folder})"
+            f'install -m 0755 "$t/helm" {beside} && {files.put_in_place(beside, PATH)})'
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pic4ser_lib.operations import files
 from pic4ser_lib.operations.kubectl import ADMIN
 from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Action, Decision, KeepKubeconfig, Later, OwnKubeconfig, Refused, Run, Secret, Shell, Step
@@ -24,8 +25,7 @@ echo "@root server: $(sed -n 's/^ *server: *//p' {ROOTS} 2>/dev/null || true)"
 """
 _COPY = (
     f"umask 077; mkdir -p /root/.kube && cp {ADMIN} /root/.kube/.config.new "
-    f"&& sync /root/.kube/.config.new && mv -T /root/.kube/.config.new {ROOTS} "
-    "&& sync /root/.kube /root"
+    f"&& {files.put_in_place('/root/.kube/.config.new', ROOTS)}"
 )
 _CERTIFICATE = f"""
 [ ! -e {ADMIN} ] || sed -n 's/^ *client-certificate-data: *//p' {ADMIN} | base64 -d | sed '/-----/d' | base64 -d \\
