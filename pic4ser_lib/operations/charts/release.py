@@ -39,7 +39,7 @@ class Release:
     `definitions` are the folders in it whose custom resources its releases with the wanted values bring.
     `absent` says why nothing could be asked; `others` are releases of the same chart beside it; `earlier` is the last
     revision that was deployed, 0 if none ever was; `busy`: a helm is at work on that node right now. `gone` are
-    objects of it that somebody deleted; `missing` says what its workloads lack.
+    objects of it, or their kinds, that somebody deleted; `missing` says what its workloads lack.
     """
 
     absent: str = ""
@@ -130,9 +130,7 @@ class Released(Step):
         if seen.absent:
             step = "charts.helm_installed" if "helm" in seen.absent else "kubeadm.initialised"
             return Later(step, seen.absent)
-        if seen.status == "deployed" and self._is_wanted(seen):
-            if seen.gone:
-                return [self._upgrade(seen)]
+        if seen.status == "deployed" and self._is_wanted(seen) and not seen.gone:
             return Settling("; ".join(seen.missing)) if seen.missing else []
         if seen.busy and seen.status.startswith(PENDING):
             return Settling(f"another helm on {self.first}: the release is {seen.status}")

@@ -99,6 +99,14 @@ DRIFTS = (
         f"{KUBECTL} get {RULES} -o jsonpath='{{..{KEPT}}}'",
     ),
     Drift(
+        "a kind of the monitoring stack is deleted, with its objects",
+        "bonnie",
+        f"{KUBECTL} delete crd prometheusrules.monitoring.coreos.com",
+        "08_prometheus_and_grafana",
+        "charts.released(prometheus)",
+        f"{KUBECTL} -n prometheus get prometheusrules -o name | grep -q . && echo true",
+    ),
+    Drift(
         "a dashboard is deleted",
         "bonnie",
         f"{KUBECTL} -n prometheus delete cm pic4ser-gpus",
