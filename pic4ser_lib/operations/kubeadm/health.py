@@ -21,11 +21,11 @@ ETCDCTL = (
     f"--key={_PKI}/healthcheck-client.key"
 )
 """etcdctl in etcd's pod on the control plane NODE, where that has an admin.conf."""
-# Right after a join etcd may be silent for some seconds: a new member catches up, or a leader is elected.
+# Its errors apart from its answer: etcd may be silent for a while after a join, and its pod is not listed for up to a
+# minute after it was started anew on an API server that had no etcd meanwhile.
 _MEMBERS = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-members() {{ {ETCDCTL} member list -w json; }}
-members 2>/dev/null || {{ sleep 3; members 2>/dev/null; }} || {{ sleep 6; members; }}
+{{ said=$({ETCDCTL} member list -w json 2>&1 >&3); }} 3>&1 || echo "@silent: $(tr '\\n' ' ' <<<"$said")"
 """
 
 
@@ -72,14 +72,17 @@ class VersionsAgree(Step):
 
 @dataclass(frozen=True)
 class Members:
-    """The members of etcd by name."""
+    """The members of etcd by name. `silent` is what was said instead of an answer."""
 
     names: tuple[str, ...]
     learners: tuple[str, ...] = ()
+    silent: str = ""
 
     @property
     def note(self) -> str:
         """How many of them may fail before the cluster's state can no longer be changed."""
+        if self.silent:
+            return ""
         count = len(self.names) - len(self.learners)
         survives = (count - 1) // 2
         members = f"{count} member{'' if count == 1 else 's'}"
@@ -90,7 +93,7 @@ class Members:
         return f"etcd has {members} and survives no failure; {hint}"
 
     def __str__(self) -> str:
-        return ", ".join(self.names) or "no etcd"
+        return ", ".join(self.names) or ("no answer from etcd" if self.silent else "no etcd")
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class EtcdMembers(Step):
 
     def parse(self, raw: str) -> Members:
         """Names, and who does not vote yet."""
+        if "@silent: " in raw:
+            return Members((), silent=raw.partition("@silent: ")[2].strip())
         members: Sequence[dict[str, Any]] = json.loads(raw)["members"] if raw.strip() else []
         learners = [m.get("name", "") for m in members if m.get("isLearner")]
         names = sorted(m.get("name") or f"a member that never started ({m['peerURLs'][0]})" for m in members)
@@ -116,6 +121,8 @@ class EtcdMembers(Step):
 
     def actions(self, seen: Members) -> list[Any] | Later | Settling:
         """Nothing, or what to wait for; a stranger is refused, because each one costs a vote."""
+        if seen.silent:
+            return Settling(f"etcd on {self.first} to answer: {seen.silent}")
         if not seen.names:
             return Later("kubeadm.initialised", f"{self.first} has no cluster yet")
         if strangers := sorted(set(seen.names) - set(self.control_planes)):
