@@ -76,7 +76,7 @@ _CONTEXT = (
 _GONE = r"""
 s/^Error from server (NotFound): \(.*\) not found$/@gone \1: yes/p
 s/^Error from server (NotFound): the server could not find .* (get \(.*\) \(.*\))$/@gone \1 "\2": yes/p
-s/^resource mapping not found .* no matches for \(kind ".*"\) in version ".*"$/@gone \1: yes/p
+s/^.*resource mapping not found .* no matches for \(kind ".*"\) in version ".*"$/@gone \1: yes/p
 """
 _CRASHED = (
     "{{range .items}}{{$pod := .metadata.name}}{{range .status.containerStatuses}}{{if .state.waiting}}"
