@@ -21,8 +21,8 @@ ETCDCTL = (
     f"--key={_PKI}/healthcheck-client.key"
 )
 """etcdctl in etcd's pod on the control plane NODE, where that has an admin.conf."""
-# Its errors apart from its answer: etcd may be silent for a while after a join, and its pod is not listed for up to a
-# minute after it was started anew on an API server that had no etcd meanwhile.
+# Its errors apart from its answer: etcd may be silent for a while after a join, and its pod is not listed for minutes
+# after it was started anew under an API server that had no etcd meanwhile.
 _MEMBERS = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
 {{ said=$({ETCDCTL} member list -w json 2>&1 >&3); }} 3>&1 || echo "@silent: $(tr '\\n' ' ' <<<"$said")"
