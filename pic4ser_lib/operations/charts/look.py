@@ -34,7 +34,7 @@ sed -n '/^@@@manifest$/,$p' "$t/all" | sed 1d >"$t/manifest"
 if [ -s "$t/manifest" ]; then
   echo "{contexts: [{name: here, context: {$(%CONTEXT%), namespace: %NAMESPACE%}}], current-context: here}" >"$t/here"
   KUBECONFIG="$t/here:$KUBECONFIG" kubectl %PATIENT% get -f "$t/manifest" -o name 2>&1 >/dev/null |
-    sed -n '%GONE%' | sort -u >"$t/gone"
+    sed -n '%GONE%' >"$t/gone"
 fi
 : >"$t/history"
 [[ $about != *pending* ]] || %HELM% history %RELEASE% -n %NAMESPACE% --max 20 -o json >"$t/history"

@@ -1,8 +1,9 @@
 """A chart's release: `helm upgrade --install` with a pinned chart and values, when it differs from what is there.
 
-Compared are the chart's version and the values that the release was given. An interrupted run leaves a release that
-helm refuses to touch (pending-install, pending-upgrade, uninstalling): it is undone first, and the plan says so. The
-chart's custom resource definitions go before its release (definitions.py says why).
+Compared are the chart's version and the values that the release was given, and asked is whether its objects are there.
+An interrupted run leaves a release that helm refuses to touch (pending-install, pending-upgrade, uninstalling): it is
+undone first, and the plan says so. The chart's custom resource definitions go before its release (definitions.py says
+why).
 """
 
 from __future__ import annotations

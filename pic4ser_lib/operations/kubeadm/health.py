@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pic4ser_lib.operations.kubectl import KUBECTL
+from pic4ser_lib.operations.marked import marked
 from pic4ser_lib.steps import Later, Read, Refused, Settling, Shell, Step
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ETCDCTL = (
 # after it was started anew under an API server that had no etcd meanwhile.
 _MEMBERS = f"""
 [ -e /etc/kubernetes/admin.conf ] || exit 0
-{{ said=$({ETCDCTL} member list -w json 2>&1 >&3); }} 3>&1 || echo "@silent: $(tr '\\n' ' ' <<<"$said")"
+{{ said=$({ETCDCTL} member list -w json 2>&1 >&3); }} 3>&1 || echo "@failed: $(tr '\\n' ' ' <<<"$said")"
 """
 
 
@@ -112,8 +113,8 @@ class EtcdMembers(Step):
 
     def parse(self, raw: str) -> Members:
         """Names, and who does not vote yet."""
-        if "@silent: " in raw:
-            return Members((), silent=raw.partition("@silent: ")[2].strip())
+        if failed := marked(raw).get("failed"):
+            return Members((), silent=failed)
         members: Sequence[dict[str, Any]] = json.loads(raw)["members"] if raw.strip() else []
         learners = [m.get("name", "") for m in members if m.get("isLearner")]
         names = sorted(m.get("name") or f"a member that never started ({m['peerURLs'][0]})" for m in members)
