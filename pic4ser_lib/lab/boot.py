@@ -35,6 +35,7 @@ from pic4ser_lib.progress import Progress
 
 if TYPE_CHECKING:
     from pic4ser_lib.lab.artifacts import Artifacts
+    from pic4ser_lib.site.schema import Dilation
 
 STAGE = "cluster"  # what the machines need to boot, and the first notebooks
 
@@ -128,9 +129,17 @@ def _guests(
     # Containers have the host's clock: a cluster of both kinds would soon not agree on what time it is.
     if not how.emulated or guests != tuple(nodes):
         return machines.Virtual(made.vm_images, how)
-    slower = dilation.begun(home, dilation.fitting(len(guests) * GUEST_CPUS))
+    slower = dilation.known(home) or _slower(home, guests, made.vm_images, progress)
     progress.tell("lab", f"up: their time passes {slower.times} times as slowly as here")
     return machines.Virtual(made.vm_images, how, slower)
+
+
+def _slower(home: Path, guests: Sequence[NodeSpec], images: Mapping[str, Path], progress: Progress) -> Dilation:
+    """The slower time of these emulated machines from now on, which are the first of the lab."""
+    progress.tell("lab", "up: see how quick emulation is here")
+    release, processors, cores = guests[0].release, len(guests) * GUEST_CPUS, dilation.cores()
+    seconds = qemu.emulated_boot_seconds(images[release], at_once=min(processors, cores))
+    return dilation.begun(home, dilation.fitting(processors, cores, release=release, boot_seconds=seconds))
 
 
 def _asked(wanted: Sequence[LabNode]) -> Callable[..., str]:

@@ -26,6 +26,7 @@ from pic4ser_lib.site.schema import Dilation
 
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _SLOW = 10  # so much slower is emulation, when others want the cores as well
+_BOOT_SECONDS = {"bookworm": 5.0, "trixie": 10.0}  # qemu.emulated_boot_seconds, where time eight times slower was fit
 _MOST = 40  # two and a half times that is the most that a site's file takes as `patience`
 
 
@@ -37,14 +38,22 @@ def known(home: Path) -> Dilation | None:
         return None
 
 
-def fitting(processors: int, *, cores: int | None = None) -> int:
+def cores() -> int:
+    """How many of this machine's there are for the lab."""
+    return len(os.sched_getaffinity(0))
+
+
+def fitting(processors: int, cores: int, *, release: str, boot_seconds: float) -> int:
     """How many times slower the time of emulated machines should be that have so many processors between them.
 
-    With monitoring installed and nothing else to do, three machines of two processors want about ten seconds of the
-    host's for each of their own (an estimate, docs/kinds.md). Whatever is done there comes on top of it, so two cores
-    need eight times slower time for them; a single machine that has only begun does with two. Never more than forty.
+    `boot_seconds` is what a guest of that release takes to boot here (qemu.emulated_boot_seconds). With monitoring
+    installed and nothing else to do, three machines of two processors want about ten seconds for each of their own on
+    a machine on which Debian 12's kernel takes five (an estimate, docs/kinds.md). Whatever is done there comes on top
+    of it, so two such cores need eight times slower time for them; a single machine that has only begun does with two.
+    Quicker cores need less; half more than that, since none is as quick all the time. Never more than forty.
     """
-    return min(_MOST, max(2, -(-3 * processors // (cores or len(os.sched_getaffinity(0)))) - 1))
+    slow = boot_seconds / _BOOT_SECONDS.get(release, 5.0)
+    return min(_MOST, max(2, round((3 * processors / cores - 1) * max(slow, min(1.0, 1.5 * slow)))))
 
 
 def patience(slower: Dilation | None) -> int:

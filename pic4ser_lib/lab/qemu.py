@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,6 +34,7 @@ _MODEL = "IvyBridge,-erms,-x2apic,-tsc-deadline"  # the last two are what emulat
 KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", _MODEL)
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
+_EMULATED_SECONDS = 180.0  # 2 to 10 were seen
 _TRY = "console=ttyS0 quiet panic=-1 pic4ser.probe"
 _SAYS = "pic4ser: the guest has booted"  # what files/node-vm/probe.sh answers to pic4ser.probe
 _KILL_SECONDS = 20.0
@@ -68,10 +70,26 @@ def accelerator(image: Path, *, program: str = PROGRAM, seconds: float = _KVM_SE
     """
     if not os.access(_KVM_DEVICE, os.R_OK | os.W_OK):
         return Accelerator(EMULATED, "emulated: this machine offers no KVM")
-    seen = _tried(image, program, seconds)
+    seen = _tried(image, program, KVM, seconds)
     if seen:
         return Accelerator(EMULATED, f"emulated: KVM boots no guest here ({seen})")
     return Accelerator(KVM, "with KVM, on which a guest has just booted")
+
+
+def emulated_boot_seconds(image: Path, *, at_once: int, program: str = PROGRAM) -> float:
+    """How long the nodes' own kernel takes here to boot, emulated and without a disk, with as many others at once.
+
+    Says how quick emulation is on this machine as it is now. Raises LabError if one of them does not boot.
+    """
+
+    def timed(_: int) -> float:
+        before = time.monotonic()
+        if seen := _tried(image, program, EMULATED, _EMULATED_SECONDS):
+            raise LabError(what="see how quick emulation is here", seen=seen, remedy="pic4ser lab up --nodes container")
+        return time.monotonic() - before
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return sum(pool.map(timed, range(at_once))) / at_once
 
 
 def running() -> dict[str, Process]:
@@ -156,9 +174,9 @@ def _command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
             yield int(path.parent.name), tuple(path.read_bytes().decode(errors="replace").split("\0"))
 
 
-def _tried(image: Path, program: str, seconds: float) -> str:
-    """What went wrong when a guest without a disk was to boot on KVM and power off; "" when it did."""
-    words = [program, *KVM, "-nodefaults", "-no-user-config", "-display", "none", "-m", "512M", "-no-reboot"]
+def _tried(image: Path, program: str, accelerator: Sequence[str], seconds: float) -> str:
+    """What went wrong when a guest without a disk was to boot like this and power off; "" when it did."""
+    words = [program, *accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-m", "512M", "-no-reboot"]
     boot = ["-kernel", image / KERNEL, "-initrd", image / INITRD, "-append", _TRY]
     with tempfile.TemporaryDirectory() as folder:
         console = Path(folder, "console")

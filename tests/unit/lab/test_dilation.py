@@ -40,7 +40,25 @@ def test_machines_that_start_later_count_from_the_same_moment(tmp_path: Path, li
     ("processors", "cores", "times"), [(2, 2, 2), (4, 2, 5), (6, 2, 8), (6, 4, 4), (6, 64, 2), (40, 2, 40)]
 )
 def test_the_more_machines_share_a_core_the_slower_their_time_is(processors: int, cores: int, times: int) -> None:
-    assert dilation.fitting(processors, cores=cores) == times
+    assert dilation.fitting(processors, cores, release="bookworm", boot_seconds=5.0) == times
+
+
+@pytest.mark.parametrize(
+    ("release", "boot_seconds", "times"),
+    [
+        ("bookworm", 2.0, 5),
+        ("trixie", 4.0, 5),  # its kernel takes twice as long on the same machine
+        ("bookworm", 0.2, 2),
+        ("bookworm", 4.5, 8),  # no machine is as quick all the time
+        ("bookworm", 7.5, 12),
+        ("bookworm", 500.0, 40),
+        ("of which nobody knows", 5.0, 8),
+    ],
+)
+def test_the_quicker_emulation_is_the_less_slowly_their_time_passes(
+    release: str, boot_seconds: float, times: int
+) -> None:
+    assert dilation.fitting(6, 2, release=release, boot_seconds=boot_seconds) == times
 
 
 @pytest.mark.parametrize(("times", "patience"), [(2, 10), (4, 10), (5, 13), (8, 20), (40, 100)])

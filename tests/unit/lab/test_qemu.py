@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pic4ser_lib.errors import LabError
 from pic4ser_lib.lab import qemu
 from pic4ser_lib.lab.vmimage import INITRD, KERNEL
 
@@ -121,3 +122,16 @@ def test_a_machine_without_kvm_is_not_tried(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(qemu, "_KVM_DEVICE", tmp_path / "none")
     found = qemu.accelerator(_image(tmp_path), program="/nowhere")
     assert found == qemu.Accelerator(qemu.EMULATED, "emulated: this machine offers no KVM")
+
+
+def test_how_quick_emulation_is_is_seen_with_all_cores_busy(tmp_path: Path) -> None:
+    both = f'[ "$(ls {tmp_path}/here.* | wc -l)" = 2 ]'
+    meet = f"touch {tmp_path}/here.$$; for _ in $(seq 100); do {both} && break; sleep 0.1; done; {both} || exit 1"
+    program = _program(tmp_path, f"{meet}\n{SAYS}")
+    assert 0 < qemu.emulated_boot_seconds(_image(tmp_path), at_once=2, program=program) < 60
+
+
+def test_emulation_that_boots_no_guest_is_not_taken_for_a_quick_one(tmp_path: Path) -> None:
+    program = _program(tmp_path, "echo 'no such processor' >&2; exit 1")
+    with pytest.raises(LabError, match="no such processor"):
+        qemu.emulated_boot_seconds(_image(tmp_path), at_once=2, program=program)
