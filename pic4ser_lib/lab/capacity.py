@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES, TRANSLATED_BYTES
+from pic4ser_lib.lab.nodes import GUEST_MEMORY_BYTES
 
 NODE_BYTES = 900_000_000  # one node with its share of a cluster, measured; see README
 _INOTIFY_MOST = Path("/proc/sys/fs/inotify/max_user_instances")
 MIRROR_BYTES = 100_000_000
 NODE_DISK_BYTES = 3_000_000_000
 _QEMU_BYTES = 200_000_000
+_TRANSLATED_BYTES = 2**30  # what QEMU keeps of translated code; machines of a cluster fill it more than once
 GUEST_DISK_BYTES = 6_000_000_000  # a virtual machine shares nothing with the others but the image
 INOTIFY_PER_NODE = 25  # measured: 29 and 24 on control planes, 16 on a worker; all of them count as root's
 PROGRAMS = {  # and the Debian package each comes in
@@ -90,7 +91,7 @@ def shortcomings(machine: Capacity, *, new_nodes: int, new_guests: int = 0) -> l
 
 def guest_bytes(*, emulated: bool) -> int:
     """How much memory one virtual machine takes of the host."""
-    return GUEST_MEMORY_BYTES + _QEMU_BYTES + (TRANSLATED_BYTES if emulated else 0)
+    return GUEST_MEMORY_BYTES + _QEMU_BYTES + (_TRANSLATED_BYTES if emulated else 0)
 
 
 def file_system(path: Path, mounts: str) -> str:

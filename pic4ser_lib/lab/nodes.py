@@ -21,8 +21,7 @@ FIRST_NODE_ADDRESS = "10.83.17.11"
 REGISTRY_PORT = 5000
 USER = "pic4ser"
 MIRROR = "pic4ser-mirror"
-GUEST_MEMORY_BYTES = 3 * 2**30  # a control plane with monitoring and a worker of the training job leaves little of it
-TRANSLATED_BYTES = 2**29  # what QEMU keeps of translated code; machines of a cluster fill it many times over
+GUEST_MEMORY_BYTES = 3 * 2**30
 GUEST_CPUS = 2  # kubeadm wants as many
 CONTAINER, VIRTUAL = KINDS = ("container", "vm")
 RELEASE, NEXT_RELEASE = RELEASES = ("bookworm", "trixie")  # Debian 12, whose systemd boots on cgroup v1 too; Debian 13

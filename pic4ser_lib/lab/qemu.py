@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pic4ser_lib.errors import LabError
-from pic4ser_lib.lab.nodes import TRANSLATED_BYTES, until
+from pic4ser_lib.lab.nodes import until
 from pic4ser_lib.lab.vmimage import INITRD, KERNEL
 
 PROGRAM = "qemu-system-x86_64"
@@ -31,8 +31,7 @@ PREFIX = "pic4ser-"
 # that was sold, because libraries take some of its features for granted where they find others. A processor with erms
 # copies byte by byte, which is quick in silicon: here it takes two to ten times as long as other ways.
 _MODEL = "IvyBridge,-erms,-x2apic,-tsc-deadline"  # the last two are what emulation lacks
-KVM = ("-accel", "kvm", "-cpu", "host")
-EMULATED = ("-accel", f"tcg,thread=multi,tb-size={TRANSLATED_BYTES >> 20}", "-cpu", _MODEL)
+KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", _MODEL)
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
 _EMULATED_SECONDS = 180.0  # 2 to 10 were seen

@@ -131,9 +131,7 @@ def qemu(name: str = "pic4ser-") -> list[int]:
 
 def emulated() -> list[int]:
     """Those whose every instruction is translated."""
-    return [
-        pid for pid, words in _commands().items() if is_qemu(words) and any(word.startswith("tcg,") for word in words)
-    ]
+    return [pid for pid, words in _commands().items() if is_qemu(words) and "tcg,thread=multi" in words]
 
 
 def is_qemu(words: Sequence[str]) -> bool:

@@ -61,13 +61,13 @@ def test_this_machine_can_be_looked_at(tmp_path: Path) -> None:
 
 
 def test_virtual_machines_are_refused_with_the_figure_and_what_fits() -> None:
-    with pytest.raises(LabError, match=r"3 virtual machines need 12.0 GB of memory and 8.0 GB is free.* room for 1"):
+    with pytest.raises(LabError, match=r"3 virtual machines need 13.6 GB of memory and 8.0 GB is free.* room for 1"):
         require(ENOUGH, new_nodes=0, new_guests=3)
 
 
 def test_virtual_machines_beside_containers_get_what_those_leave() -> None:
     ((seen_, remedy),) = shortcomings(ENOUGH, new_nodes=2, new_guests=2)
-    assert "2 virtual machines and 2 containers need 9.8 GB" in seen_
+    assert "2 virtual machines and 2 containers need 10.9 GB" in seen_
     assert "room for 1" in remedy
 
 
