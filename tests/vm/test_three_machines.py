@@ -1,7 +1,7 @@
 """The whole runbook on three virtual machines, and what their own kernels must keep through a reboot of all of them.
 
-Emulated on two cores this takes about three hours, so it is part of `make soak`. The tests build on each other, in
-their order. The site is parameters/lab as `pic4ser lab up --nodes vm` plays it.
+Emulated on two cores this takes between one hour and three, so it is part of `make soak`. The tests build on each
+other, in their order. The site is parameters/lab as `pic4ser lab up --nodes vm` plays it.
 """
 
 from __future__ import annotations
