@@ -26,7 +26,9 @@ from pic4ser_lib.site.schema import Dilation
 
 _LIBRARY = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 _SLOW = 10  # so much slower is emulation, when others want the cores as well
-_BOOT_SECONDS = {"bookworm": 5.0, "trixie": 10.0}  # qemu.emulated_boot_seconds, where time eight times slower was fit
+# qemu.emulated_boot_seconds where time eight times slower was found to be fit: what was measured elsewhere (2 and 4) by
+# how much longer the same builds took there.
+_BOOT_SECONDS = {"bookworm": 5.0, "trixie": 10.0}
 _MOST = 40  # two and a half times that is the most that a site's file takes as `patience`
 
 

@@ -34,7 +34,7 @@ _MODEL = "IvyBridge,-erms,-x2apic,-tsc-deadline"  # the last two are what emulat
 KVM, EMULATED = ("-accel", "kvm", "-cpu", "host"), ("-accel", "tcg,thread=multi", "-cpu", _MODEL)
 _KVM_DEVICE = Path("/dev/kvm")
 _KVM_SECONDS = 20.0  # a real one takes 2
-_EMULATED_SECONDS = 180.0  # 2 to 10 were seen
+_EMULATED_SECONDS = 180.0  # it took 2 to 4
 _TRY = "console=ttyS0 quiet panic=-1 pic4ser.probe"
 _SAYS = "pic4ser: the guest has booted"  # what files/node-vm/probe.sh answers to pic4ser.probe
 _KILL_SECONDS = 20.0
@@ -174,9 +174,9 @@ def _command_lines() -> Iterator[tuple[int, tuple[str, ...]]]:
             yield int(path.parent.name), tuple(path.read_bytes().decode(errors="replace").split("\0"))
 
 
-def _tried(image: Path, program: str, accelerator: Sequence[str], seconds: float) -> str:
+def _tried(image: Path, program: str, how: Sequence[str], seconds: float) -> str:
     """What went wrong when a guest without a disk was to boot like this and power off; "" when it did."""
-    words = [program, *accelerator, "-nodefaults", "-no-user-config", "-display", "none", "-m", "512M", "-no-reboot"]
+    words = [program, *how, "-nodefaults", "-no-user-config", "-display", "none", "-m", "512M", "-no-reboot"]
     boot = ["-kernel", image / KERNEL, "-initrd", image / INITRD, "-append", _TRY]
     with tempfile.TemporaryDirectory() as folder:
         console = Path(folder, "console")
